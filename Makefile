@@ -1,0 +1,69 @@
+# What people do with this repository. `make help` lists it.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/hyperhash
+# One target folder for all checkouts, another for every toolchain: cargo itself knows what is stale.
+TOOLCHAIN := $(shell sha256sum rust-toolchain.toml | cut -c1-12)
+export CARGO_TARGET_DIR ?= $(CACHE)/target-$(TOOLCHAIN)
+export PATH := $(HOME)/.cargo/bin:$(CACHE)/tools/bin:$(PATH)
+
+HYPERHASH := $(CARGO_TARGET_DIR)/release/hyperhash
+# DETACH=1 returns when the network is ready; PLAIN=1 prints lines instead of the live view.
+UP_FLAGS := $(if $(DETACH),--detach) $(if $(PLAIN),--plain)
+
+.PHONY: help up down status reset build prepare test e2e lint fmt schemas hooks clean-dev
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+up: prepare build ## start the whole network on this machine (DETACH=1, PLAIN=1)
+	@exec $(HYPERHASH) dev up $(UP_FLAGS)
+
+down: ## drain the network and end all of it
+	@if [ -x $(HYPERHASH) ]; then exec $(HYPERHASH) dev down; else echo "nothing was ever started"; fi
+
+status: ## print the network's state as JSON (use `make -s status`)
+	@if [ -x $(HYPERHASH) ]; then exec $(HYPERHASH) dev status --json; else echo '{"state":"down"}'; exit 3; fi
+
+reset: ## end the network and delete its data
+	@if [ -x $(HYPERHASH) ]; then exec $(HYPERHASH) dev reset; fi
+
+build: ## build the one binary, optimised
+	@cargo build --release --package hyperhash
+
+prepare: ## install what is missing and make the private root with the servers
+	@deploy/regtest/prepare.sh
+
+test: prepare lint ## everything that CI runs
+	cargo build --package hyperhash
+	cargo test --workspace --no-fail-fast
+
+e2e: prepare ## the whole network on real servers, with a lying node, faults and the audit
+	cargo build --package hyperhash
+	cargo test --package system-tests --features e2e --test e2e_network
+
+lint: ## formatting, clippy, rules of the tree, stale files, licences, spelling
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo run --quiet --package ci -- tidy
+	cargo run --quiet --package ci -- docs --check
+	cargo run --quiet --package schemas -- check
+	.ci/tools.sh
+	cargo deny --config .deny.toml --log-level error check bans licenses sources
+	typos --config .typos.toml
+	shellcheck --severity=style .ci/run .ci/tools.sh .githooks/pre-commit deploy/regtest/*.sh
+
+fmt: ## format the sources
+	cargo fmt --all
+
+schemas: ## write what is generated: schemas, examples, documentation
+	cargo run --quiet --package schemas -- write
+	cargo run --quiet --package ci -- docs
+
+hooks: ## run fast checks before every commit
+	git config core.hooksPath .githooks
+
+clean-dev: reset ## delete the dev network's data and its private root
+	deploy/regtest/prepare.sh --remove

@@ -1,0 +1,178 @@
+//! The command line.
+
+use crate::{
+    audit::{self, Refusals},
+    miner::{self, Event, Figures, MinerConfig},
+    sv2::{Endpoint, client::Device},
+};
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use sqlx::postgres::PgPoolOptions;
+use std::{
+    io::{self, Write as _},
+    num::NonZeroU32,
+    path::PathBuf,
+    time::Duration,
+};
+use subjects::shares::JobKind;
+use tokio::{sync::mpsc, task::JoinSet, time::MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+use worker_runtime::{BusConfig, Context, TlsConfig};
+
+/// Events of a miner that may wait to be summed up.
+const EVENTS: usize = 1_024;
+/// How often a miner's figures are written.
+const REPORT: Duration = Duration::from_secs(5);
+
+/// Miners, nodes and faults as scenarios against a running network.
+#[derive(Debug, Parser)]
+#[command(name = "loadtest", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Mine over Stratum V2 until Ctrl-C, at a limited rate. Writes figures as JSON lines.
+    Miner(MinerArgs),
+    /// Prove that each acknowledged share is stored, recorded and in a slice, exactly once.
+    Audit(AuditArgs),
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Kind {
+    Extended,
+    Standard,
+}
+
+#[derive(Debug, Args)]
+struct MinerArgs {
+    /// The pool: stratum2+tcp://host:port/<authority key>
+    #[arg(long)]
+    pool: Endpoint,
+    /// Who mines: <address>[.<worker>]
+    #[arg(long)]
+    user: String,
+    /// Kind of channel
+    #[arg(long, value_enum, default_value = "extended")]
+    kind: Kind,
+    /// Most hashes per second, of all threads together
+    #[arg(long, default_value_t = 200_000)]
+    limit: u64,
+    /// Threads that hash
+    #[arg(long, default_value = "1")]
+    threads: NonZeroU32,
+    /// File that every acknowledged share is appended to
+    #[arg(long)]
+    acknowledged: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct AuditArgs {
+    /// Files of acknowledged shares, as miners wrote them
+    #[arg(long, required = true)]
+    acknowledged: Vec<PathBuf>,
+    /// NATS server
+    #[arg(long)]
+    nats: String,
+    /// Credentials file of the NATS user
+    #[arg(long)]
+    creds: Option<PathBuf>,
+    /// Certificate of the authority that signed the server's
+    #[arg(long)]
+    ca: Option<PathBuf>,
+    /// PostgreSQL, as a URL
+    #[arg(long, env = "HYPERHASH_DATABASE__URL", hide_env_values = true)]
+    database: String,
+    /// Read refusals too, to tell shares that came too late from lost ones
+    #[arg(long)]
+    refusals: bool,
+    /// Seconds to wait for the books to balance
+    #[arg(long, default_value_t = 30)]
+    patience_secs: u64,
+}
+
+impl Cli {
+    /// Does what the command line says.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be done, and when an audit finds a violation.
+    pub async fn run(self) -> anyhow::Result<()> {
+        match self.command {
+            Command::Miner(args) => mine(args).await,
+            Command::Audit(args) => check(args).await,
+        }
+    }
+}
+
+async fn mine(args: MinerArgs) -> anyhow::Result<()> {
+    let config = MinerConfig {
+        endpoint: args.pool,
+        user_identity: args.user,
+        kind: match args.kind {
+            Kind::Extended => JobKind::Extended,
+            Kind::Standard => JobKind::Standard,
+        },
+        hashes_per_second: args.limit,
+        threads: args.threads,
+        acknowledged: args.acknowledged,
+        device: Device::default(),
+    };
+    let stop = CancellationToken::new();
+    let (events, mut heard) = mpsc::channel(EVENTS);
+    let mut miner = JoinSet::new();
+    miner.spawn(miner::run(config, stop.clone(), events));
+    let mut figures = Figures::default();
+    let mut report = tokio::time::interval(REPORT);
+    report.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            event = heard.recv() => match event {
+                Some(event) => note(&mut figures, &event),
+                None => break,
+            },
+            _ = report.tick() => print(&figures)?,
+            interrupted = tokio::signal::ctrl_c() => {
+                interrupted.context("cannot wait for Ctrl-C")?;
+                stop.cancel();
+            }
+        }
+    }
+    while let Some(ended) = miner.join_next().await {
+        ended.context("the miner died")??;
+    }
+    print(&figures)
+}
+
+fn note(figures: &mut Figures, event: &Event) {
+    tracing::debug!(?event, "miner");
+    figures.note(event);
+}
+
+async fn check(args: AuditArgs) -> anyhow::Result<()> {
+    let mut bus = BusConfig::new(args.nats);
+    bus.creds_file = args.creds;
+    bus.tls = args.ca.map(|ca| TlsConfig { ca_file: Some(ca), ..TlsConfig::default() });
+    let context = Context::detached("loadtest", ());
+    let bus = context.connect(&bus).await.context("cannot reach the bus")?;
+    let pool = PgPoolOptions::new().max_connections(1).connect(&args.database).await;
+    let database = pool.context("cannot reach the database")?;
+    let keys = audit::acknowledged(&args.acknowledged).await?;
+    let refusals = if args.refusals { Refusals::Read } else { Refusals::Skip };
+    let patience = Duration::from_secs(args.patience_secs);
+    let clock = context.clock().as_ref();
+    let report = audit::until_clean(&keys, &bus, &database, refusals, clock, patience).await?;
+    print(&report)?;
+    context.finish(Duration::from_secs(1)).await?;
+    anyhow::ensure!(report.is_clean(), "{} violations", report.violations);
+    Ok(())
+}
+
+/// Writes a line of JSON.
+fn print(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    serde_json::to_writer(&mut out, value)?;
+    Ok(writeln!(out)?)
+}

@@ -1,0 +1,4 @@
+DROP VIEW recorded_shares;
+DROP TABLE rejections;
+DROP TABLE refusals;
+DROP TABLE shares;

@@ -1,0 +1,160 @@
+//! CORE: where decisions are made. Only Core's own workers publish here.
+
+use super::{DAY, GIB, HOUR, MIB, NODE_MESSAGE_BYTES, OUTAGE, buckets, feeds};
+use crate::{
+    names,
+    topology::{Consumer, Reader, Retention, Stream, Topology, Transform, WhenFull},
+};
+use subjects::{NodeId, Payload, blocks, parked, rounds, sessions, shares, templates};
+
+pub(super) fn core() -> Topology {
+    let mut streams = vec![templates(), buckets::template_txs(), buckets::lane_owners()];
+    streams.extend([buckets::lanes(), buckets::boot_epochs(), buckets::leases()]);
+    streams.extend([events(), submitted(), accepted(), refused()]);
+    streams.extend([claims(), blocks(), rounds(), verdicts(), telemetry(), parked()]);
+    let to_nodes = feeds::templates_to_nodes().consumer("NODES mirrors the templates for leaves.");
+    let verifiers = (0..names::PARTITIONS).map(partition);
+    Topology { streams, consumers: to_nodes.into_iter().chain(verifiers).collect() }
+}
+
+fn templates() -> Stream {
+    Stream::new(
+        names::TEMPLATES,
+        "Every template that shares may be mined on, and every tip. Kept as long as SHARES: a \
+         share proves nothing without its template. Purged only after archiving.",
+    )
+    .of([templates::New::FILTER, templates::Tip::FILTER])
+}
+
+fn events() -> Stream {
+    Stream::new(
+        names::NODE_EVENTS,
+        "What nodes say happened and their miners' sessions: for people, not for accounting. A \
+         month.",
+    )
+    .of([core_own(sessions::Changed::FILTER)])
+    .fed_by([feeds::events_to_core()])
+    .bounded(30 * DAY, 2 * GIB, WhenFull::DropOldest)
+}
+
+fn submitted() -> Stream {
+    Stream {
+        transform: Some(Transform::new(
+            shares::Submitted::FILTER,
+            format!(
+                "shares.submitted.p.{{{{partition({},2)}}}}.{{{{wildcard(1)}}}}.{{{{wildcard(2)}}}}",
+                names::PARTITIONS
+            ),
+        )),
+        retention: Retention::WorkQueue,
+        max_message_bytes: Some(NODE_MESSAGE_BYTES),
+        ..Stream::new(
+            names::SHARES_SUBMITTED,
+            "Shares that wait for their verifier, each lane in its partition. A work queue: what \
+             is verified is in SHARES. Refuses new ones when full: they stay upstream. Message \
+             ids mean nothing here, so that no node can pre-empt another's; the verifier knows a \
+             repeated batch by its number.",
+        )
+        .of([core_own(shares::Submitted::FILTER)])
+        .fed_by([feeds::shares_to_core()])
+        .bounded(OUTAGE, 16 * GIB, WhenFull::RefuseNew)
+    }
+}
+
+fn accepted() -> Stream {
+    Stream::new(
+        names::SHARES,
+        "The accounting record: its order is the order of accounting. Never cut past the oldest \
+         unpaid slice, at least 30 days, archived before; so no age and no size does it, only \
+         the archiver.",
+    )
+    .of([shares::Accepted::FILTER])
+}
+
+fn refused() -> Stream {
+    Stream::new(
+        names::SHARES_REFUSED,
+        "What Core refused and why, for the recorder and for a miner who asks. A week.",
+    )
+    .of([shares::Refused::FILTER])
+    .bounded(7 * DAY, 2 * GIB, WhenFull::DropOldest)
+}
+
+fn claims() -> Stream {
+    Stream {
+        max_message_bytes: Some(NODE_MESSAGE_BYTES),
+        ..Stream::new(
+            names::BLOCK_CLAIMS,
+            "Claims of solved blocks on their second road; hostile until checked. An hour: a \
+             block that nobody submitted by then is stale.",
+        )
+        .of([core_own(blocks::Claimed::FILTER)])
+        .fed_by([feeds::claims_to_core()])
+        .bounded(HOUR, 256 * MIB, WhenFull::DropOldest)
+    }
+}
+
+fn blocks() -> Stream {
+    Stream::new(
+        names::BLOCKS,
+        "Blocks with checked proof of work, what each bitcoind said, and the one outcome. For \
+         ever: statements refer to them.",
+    )
+    .of([blocks::Solved::FILTER, blocks::Submitted::FILTER, blocks::Outcome::FILTER])
+    .never_erased()
+}
+
+fn rounds() -> Stream {
+    Stream::new(
+        names::ROUNDS,
+        "Slices and rounds: who did how much work. For ever: statements refer to them, and \
+         anybody may check a line of theirs.",
+    )
+    .of([rounds::SliceLines::FILTER, rounds::SliceClosed::FILTER, rounds::Closed::FILTER])
+    .never_erased()
+}
+
+fn verdicts() -> Stream {
+    Stream::new(
+        names::NODE_VERDICTS,
+        "What Core decided about nodes, with reasons. For ever: node rewards refer to them.",
+    )
+    .of(["node.verdict.*"])
+    .never_erased()
+}
+
+fn telemetry() -> Stream {
+    Stream::new(
+        names::NODE_TELEMETRY,
+        "Samples of nodes, counts of ingresses and health of providers until they are recorded. \
+         A week, newest first.",
+    )
+    .of([templates::Health::FILTER.to_owned(), core_own(shares::Rejected::FILTER)])
+    .fed_by([feeds::telemetry_to_core()])
+    .bounded(7 * DAY, 4 * GIB, WhenFull::DropOldest)
+}
+
+fn parked() -> Stream {
+    Stream::new(
+        names::PARKED,
+        "Messages that a worker could not read, with the reason, until a person has looked. A \
+         month.",
+    )
+    .of([parked::Parked::FILTER])
+    .bounded(30 * DAY, GIB, WhenFull::DropOldest)
+}
+
+fn partition(partition: u16) -> Consumer {
+    Consumer {
+        stream: names::SHARES_SUBMITTED.to_owned(),
+        name: names::consumer_name(partition),
+        why: "One partition of lanes, verified by one verifier at a time, which makes this anew \
+              when it takes over.",
+        filters: vec![names::partition_filter(partition)],
+        reader: Reader::Workers,
+    }
+}
+
+fn core_own(filter: &str) -> String {
+    feeds::own(filter, &NodeId::core())
+}

@@ -1,0 +1,242 @@
+//! Brings a network up, part by part, and down again in the reverse order.
+
+use super::{
+    bitcoind::{
+        chain,
+        wallet::{self, Wallet},
+    },
+    bus::{self, Bus},
+    certificates::{self, Certificates},
+    home::Home,
+    narrator::Narrator,
+    observe::{health::Asker, listen::listen, observer::Shared},
+    parts::Parts,
+    postgresql::database,
+    process::managed::{Keeper, Managed, Spec},
+    ready::until_ready,
+    secrets,
+    workers::{self, metrics_port},
+};
+use crate::status::{Bitcoind, Endpoints, Miners, Nats};
+use anyhow::Context as _;
+use bitcoind_rpc::Rpc;
+use futures_util::future::join_all;
+use std::{sync::Arc, time::Duration};
+use streams::{Account, keys::Minted};
+use subjects::Timestamp;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Longest time that one part may take until it is ready. Half of it is enough on two busy
+/// processors; a leaf's mirror may take 45 s to wake.
+const PART_LIMIT: Duration = Duration::from_secs(120);
+
+/// Names of the network's own miners.
+const MINERS: [&str; 2] = ["a", "b"];
+
+/// A network on its way up, up, or on its way down.
+#[derive(Debug)]
+pub struct Network<'a> {
+    parts: Parts<'a>,
+    keeper: Keeper,
+    shared: Arc<Shared>,
+    running: Vec<Managed>,
+    asker: Asker,
+    /// Tasks of ours that use the network: payments, and listening to its facts.
+    beside: TaskTracker,
+    beside_stop: CancellationToken,
+}
+
+impl<'a> Network<'a> {
+    /// A network of which nothing runs yet.
+    ///
+    /// # Errors
+    ///
+    /// When no HTTP client can be made.
+    pub fn new(parts: Parts<'a>, keeper: Keeper, shared: Arc<Shared>) -> anyhow::Result<Self> {
+        Ok(Self {
+            parts,
+            keeper,
+            shared,
+            running: Vec::new(),
+            asker: Asker::new()?,
+            beside: TaskTracker::new(),
+            beside_stop: CancellationToken::new(),
+        })
+    }
+
+    /// Cancelled by whoever does not want to wait for the end of a drain.
+    pub fn haste(&self) -> CancellationToken {
+        self.keeper.haste.clone()
+    }
+
+    /// Starts everything and returns once all of it is ready. `hashrate` is that of each of the
+    /// network's own miners, in hashes per second.
+    ///
+    /// # Errors
+    ///
+    /// When a part cannot be started; what was started keeps running until [`Self::drain`].
+    pub async fn bring_up(&mut self, keys: &Keys, hashrate: u64) -> anyhow::Result<()> {
+        let parts = self.parts;
+        let bitcoind = self.start(parts.bitcoind()?);
+        let postgresql = self.start(parts.postgresql()?);
+        self.prepare_chain(bitcoind).await?;
+        self.prepare_database(postgresql).await?;
+        self.start_bus(keys).await?;
+        for worker in workers::CORE {
+            self.start(parts.worker(worker, &keys.certificates)?);
+        }
+        for worker in workers::CORE {
+            self.worker_ready(worker).await?;
+        }
+        self.start(parts.worker(workers::INGRESS, &keys.certificates)?);
+        self.worker_ready(workers::INGRESS).await?;
+        for miner in MINERS {
+            self.start(parts.miner(miner, hashrate)?);
+        }
+        self.narrator().say("network", "ready");
+        Ok(())
+    }
+
+    /// Ends everything, last started first; what was started together ends together.
+    ///
+    /// # Errors
+    ///
+    /// When a process cannot be ended.
+    pub async fn drain(mut self) -> anyhow::Result<()> {
+        let narrator = Arc::clone(self.narrator());
+        self.beside_stop.cancel();
+        self.beside.close();
+        self.beside.wait().await;
+        while let Some(last) = self.running.last() {
+            let order = last.spec.order;
+            let group: Vec<_> =
+                self.running.extract_if(.., |part| part.spec.order == order).collect();
+            let names: Vec<_> = group.iter().map(|part| part.spec.name.clone()).collect();
+            narrator.say("network", &format!("ending {}", names.join(", ")));
+            for ended in join_all(group.into_iter().map(Managed::stop)).await {
+                ended?;
+            }
+        }
+        Ok(())
+    }
+
+    fn narrator(&self) -> &Arc<Narrator> {
+        &self.keeper.narrator
+    }
+
+    /// Starts a process; returns its place among those that run.
+    fn start(&mut self, spec: Spec) -> usize {
+        self.narrator().say(&spec.name, "starting");
+        let managed = self.keeper.keep(spec);
+        self.shared.watch(managed.watched());
+        self.running.push(managed);
+        self.running.len().saturating_sub(1)
+    }
+
+    fn part(&self, place: usize) -> anyhow::Result<&Managed> {
+        self.running.get(place).context("a part was started and is not there")
+    }
+
+    async fn prepare_chain(&self, place: usize) -> anyhow::Result<()> {
+        let config = self.parts.bitcoind_rpc()?;
+        let rpc = Rpc::new(config.clone())?;
+        let answers = || async { Ok(rpc.state().await.map(drop)?) };
+        until_ready(self.part(place)?, PART_LIMIT, answers).await?;
+        let state = chain::prepare(&rpc).await?;
+        self.narrator().say("bitcoind", &format!("ready at height {}", state.blocks));
+        let wallet = Wallet::at(&config)?;
+        wallet.open().await?;
+        let stop = self.beside_stop.clone();
+        let paying = wallet::keep_paying(wallet, Arc::clone(self.narrator()), stop);
+        drop(self.beside.spawn(paying));
+        Ok(())
+    }
+
+    async fn prepare_database(&self, place: usize) -> anyhow::Result<()> {
+        let database = self.parts.database()?;
+        until_ready(self.part(place)?, PART_LIMIT, || database.answers()).await?;
+        database.prepare().await?;
+        self.narrator().say("postgresql", "ready, its schema is up to date");
+        Ok(())
+    }
+
+    async fn start_bus(&mut self, keys: &Keys) -> anyhow::Result<()> {
+        let bus = Bus::of(self.parts.home, self.parts.ports)?;
+        let reserved = streams::reserved_bytes(&bus::network()?);
+        let hub = self.start(self.parts.hub(&keys.minted, &keys.certificates, reserved)?);
+        let answers = || async { bus.operator(Account::Core).await.map(drop) };
+        until_ready(self.part(hub)?, PART_LIMIT, answers).await?;
+        bus.apply_hub().await?;
+        self.narrator().say("hub", "ready, its streams are as declared");
+
+        let node = workers::node()?;
+        let leaf = self.start(self.parts.leaf(&node, &keys.minted, &keys.certificates)?);
+        let answers = || async { bus.leaf_operator(&node).await.map(drop) };
+        until_ready(self.part(leaf)?, PART_LIMIT, answers).await?;
+        bus.apply_leaf().await?;
+        let monitor = self.parts.ports.address("leaf-monitor")?;
+        until_ready(self.part(leaf)?, PART_LIMIT, || self.asker.link(monitor)).await?;
+        self.narrator().say("leaf", "ready, linked to the hub");
+        let listen = listen(
+            bus.data_reader(),
+            Arc::clone(&self.shared.tally),
+            Arc::clone(self.narrator()),
+            self.beside_stop.clone(),
+        );
+        drop(self.beside.spawn(listen));
+        Ok(())
+    }
+
+    async fn worker_ready(&self, name: &str) -> anyhow::Result<()> {
+        let at = self.parts.ports.address(&metrics_port(name))?;
+        let started = self.running.iter().find(|part| part.spec.name == name);
+        let part = started.with_context(|| format!("{name} was not started"))?;
+        until_ready(part, PART_LIMIT, || self.asker.worker(at)).await?;
+        self.narrator().say(name, "ready");
+        Ok(())
+    }
+}
+
+/// Where everything listens.
+///
+/// # Errors
+///
+/// When a port or key is not known.
+pub fn endpoints(parts: &Parts<'_>) -> anyhow::Result<Endpoints> {
+    let rpc = parts.bitcoind_rpc()?;
+    let bus = Bus::of(parts.home, parts.ports)?;
+    let metrics = |worker: &str| {
+        let address = parts.ports.address(&metrics_port(worker))?;
+        anyhow::Ok((worker.to_owned(), format!("http://{address}/metrics")))
+    };
+    let all = workers::CORE.into_iter().chain([workers::INGRESS]);
+    Ok(Endpoints {
+        miners: Miners { sv2: parts.sv2()? },
+        nats: Nats { hub: bus.hub, leaf: bus.leaf, ca_file: parts.home.tls("ca.pem") },
+        postgresql: parts.database()?.reader_url()?,
+        bitcoind: Bitcoind { url: rpc.url, cookie: rpc.cookie_file },
+        metrics: all.map(metrics).collect::<anyhow::Result<_>>()?,
+    })
+}
+
+/// Keys and certificates of a network.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    /// Those of the bus.
+    pub minted: Minted,
+    /// Those of its servers.
+    pub certificates: Certificates,
+}
+
+impl Keys {
+    /// Makes what is missing.
+    ///
+    /// # Errors
+    ///
+    /// When a file is damaged or cannot be written.
+    pub fn mint(home: &Home, now: Timestamp) -> anyhow::Result<Self> {
+        secrets::mint(home)?;
+        database::mint_passwords(home)?;
+        Ok(Self { minted: bus::mint(home, now)?, certificates: certificates::issue(home, now)? })
+    }
+}

@@ -1,0 +1,246 @@
+//! What a network consists of: each process, its configuration, and the order of starting.
+
+use super::{
+    bitcoind,
+    certificates::Certificates,
+    files,
+    home::Home,
+    postgresql::{cluster::Cluster, database::Database},
+    process::{
+        managed::{Launch, Role, Spec},
+        record::Stop,
+    },
+    secrets,
+    servers::{INSIDE, Servers, User},
+    settings::Ports,
+    workers,
+};
+use bitcoind_rpc::RpcConfig;
+use std::{ffi::OsString, path::Path, time::Duration};
+use streams::{config, keys::Minted};
+use subjects::NodeId;
+
+/// Names of the ports that the servers need.
+pub const SERVER_PORTS: [&str; 8] = [
+    "bitcoind-rpc",
+    "bitcoind-zmq",
+    "postgresql",
+    "hub",
+    "hub-leaves",
+    "hub-monitor",
+    "leaf",
+    "leaf-monitor",
+];
+
+/// Bytes that the leaf server may keep: what its streams reserve, and room for buckets.
+const LEAF_STORE_BYTES: u64 = 24 << 30;
+
+/// Bytes beyond what the hub's bounded streams reserve, for those that keep all.
+const HUB_UNBOUNDED_BYTES: u64 = 64 << 30;
+
+/// All that the processes are made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Parts<'a> {
+    /// The data folder.
+    pub home: &'a Home,
+    /// The servers' programs.
+    pub servers: &'a Servers,
+    /// The ports.
+    pub ports: &'a Ports,
+}
+
+impl Parts<'_> {
+    /// bitcoind.
+    ///
+    /// # Errors
+    ///
+    /// When its configuration cannot be written, or it may not be started.
+    pub fn bitcoind(&self) -> anyhow::Result<Spec> {
+        let folder = self.home.bitcoind();
+        files::private_folder(&folder)?;
+        let (rpc, zmq) = (self.ports.address("bitcoind-rpc")?, self.ports.address("bitcoind-zmq")?);
+        let config = bitcoind::config::render(rpc, zmq);
+        files::write_private(&folder.join("bitcoin.conf"), config.as_bytes())?;
+        let server = &self.servers.bitcoind;
+        let command = if server.is_hosts() {
+            let mut data = OsString::from("-datadir=");
+            data.push(&folder);
+            server.launch_directly(&folder, vec![data])
+        } else {
+            let data = format!("-datadir={INSIDE}");
+            server.launch(&folder, User::Same, &server.path, &[&data])?
+        };
+        // It flushes its chain state when it ends.
+        Ok(self.server("bitcoind", order::DATA, command, Stop::Term, Duration::from_secs(60)))
+    }
+
+    /// How to call bitcoind.
+    ///
+    /// # Errors
+    ///
+    /// When its port is not known.
+    pub fn bitcoind_rpc(&self) -> anyhow::Result<RpcConfig> {
+        let address = self.ports.address("bitcoind-rpc")?;
+        let cookie = self.home.bitcoind().join(bitcoind::COOKIE);
+        Ok(RpcConfig::new(format!("http://{address}"), cookie))
+    }
+
+    /// PostgreSQL; its cluster is made if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// When the cluster cannot be made or the server may not be started.
+    pub fn postgresql(&self) -> anyhow::Result<Spec> {
+        let cluster = Cluster::new(self.servers.postgresql.clone(), self.home.postgresql());
+        super::postgresql::database::mint_passwords(self.home)?;
+        let database = self.database()?;
+        let superuser = super::postgresql::database::Role::Superuser;
+        cluster.prepare(&database.password(superuser)?)?;
+        let command = cluster.launch(self.ports.port("postgresql")?)?;
+        Ok(self.server("postgresql", order::DATA, command, Stop::Int, Duration::from_secs(60)))
+    }
+
+    /// The database.
+    ///
+    /// # Errors
+    ///
+    /// When its port is not known.
+    pub fn database(&self) -> anyhow::Result<Database> {
+        Ok(Database::new(self.home.clone(), self.ports.address("postgresql")?))
+    }
+
+    /// The hub's nats-server.
+    ///
+    /// # Errors
+    ///
+    /// When its configuration cannot be written.
+    pub fn hub(&self, minted: &Minted, tls: &Certificates, reserved: u64) -> anyhow::Result<Spec> {
+        let folder = self.home.nats("hub");
+        let hub = config::Hub {
+            server_name: "hub".into(),
+            clients: self.ports.address("hub")?,
+            leaves: self.ports.address("hub-leaves")?,
+            monitor: self.ports.address("hub-monitor")?,
+            store: folder.join("store"),
+            store_bytes: reserved.saturating_add(HUB_UNBOUNDED_BYTES),
+            resolver: folder.join("accounts"),
+            tls: tls_of(tls, &tls.hub),
+        };
+        self.nats_server("hub", order::HUB, &folder, &config::hub(&hub, minted)?)
+    }
+
+    /// The nats-server of a node, in a working directory of its own.
+    ///
+    /// # Errors
+    ///
+    /// When its configuration cannot be written.
+    pub fn leaf(&self, node: &NodeId, minted: &Minted, tls: &Certificates) -> anyhow::Result<Spec> {
+        let folder = self.home.nats(node.as_str());
+        let leaf = config::Leaf {
+            node: node.clone(),
+            clients: self.ports.address("leaf")?,
+            monitor: self.ports.address("leaf-monitor")?,
+            store: folder.join("store"),
+            store_bytes: LEAF_STORE_BYTES,
+            hub: format!("tls://{}", self.ports.address("hub-leaves")?),
+            tls: tls_of(tls, &tls.node),
+        };
+        self.nats_server("leaf", order::LEAF, &folder, &config::leaf(&leaf, minted)?)
+    }
+
+    fn nats_server(
+        &self,
+        name: &str,
+        order: u32,
+        folder: &Path,
+        config: &str,
+    ) -> anyhow::Result<Spec> {
+        files::private_folder(folder)?;
+        let file = self.home.config(&format!("{name}.conf"));
+        files::write_private(&file, config.as_bytes())?;
+        let arguments = vec!["--config".into(), file.into()];
+        let command = self.servers.nats_server.launch_directly(folder, arguments);
+        Ok(self.server(name, order, command, Stop::Term, Duration::from_secs(20)))
+    }
+
+    /// One of our workers, as a process of its own.
+    ///
+    /// # Errors
+    ///
+    /// When its configuration cannot be written.
+    pub fn worker(&self, name: &str, tls: &Certificates) -> anyhow::Result<Spec> {
+        let file = self.home.config(&format!("{name}.toml"));
+        files::write_private(&file, workers::config(self, tls, name)?.as_bytes())?;
+        let order = if name == workers::INGRESS { order::INGRESS } else { order::CORE };
+        let arguments = vec!["run".into(), name.into(), "--config".into(), file.into()];
+        Ok(self.ours(name, Role::Worker, order, arguments))
+    }
+
+    /// One of the network's own miners.
+    ///
+    /// # Errors
+    ///
+    /// When the ingress's key cannot be read.
+    pub fn miner(&self, name: &str, hashrate: u64) -> anyhow::Result<Spec> {
+        let user = format!("{}.{name}", secrets::miner(name)?);
+        let acknowledged = self.home.acknowledged(name);
+        let mut arguments: Vec<OsString> =
+            ["dev", "miner", "--pool", &self.sv2()?, "--user", &user].map(Into::into).into();
+        arguments.extend(["--hashrate".into(), hashrate.to_string().into()]);
+        arguments.extend(["--acknowledged".into(), acknowledged.into()]);
+        Ok(self.ours(&format!("miner-{name}"), Role::Miner, order::MINERS, arguments))
+    }
+
+    /// Where miners connect.
+    ///
+    /// # Errors
+    ///
+    /// When the ingress's key cannot be read.
+    pub fn sv2(&self) -> anyhow::Result<String> {
+        let address = self.ports.address("miners-sv2")?;
+        Ok(format!("stratum2+tcp://{address}/{}", secrets::authority_key(self.home)?))
+    }
+
+    fn ours(&self, name: &str, role: Role, order: u32, arguments: Vec<OsString>) -> Spec {
+        let folder = self.home.folder().to_owned();
+        // This very program, also when its file was replaced by a newer one meanwhile.
+        let command = Launch { program: "/proc/self/exe".into(), arguments, folder };
+        let spec = self.server(name, order, command, Stop::Term, WORKER_GRACE);
+        Spec { role, ..spec }
+    }
+
+    fn server(&self, name: &str, order: u32, command: Launch, stop: Stop, grace: Duration) -> Spec {
+        let (name, log) = (name.to_owned(), self.home.log(name));
+        Spec { name, role: Role::Server, order, command, stop, grace, log }
+    }
+}
+
+/// The place of each group in the order of starting; they end in the reverse order.
+pub mod order {
+    /// bitcoind and the database.
+    pub const DATA: u32 = 1;
+    /// The hub.
+    pub const HUB: u32 = 2;
+    /// The node's server.
+    pub const LEAF: u32 = 3;
+    /// Core's workers.
+    pub const CORE: u32 = 4;
+    /// The node's ingress.
+    pub const INGRESS: u32 = 5;
+    /// The miners.
+    pub const MINERS: u32 = 6;
+}
+
+/// Longer than a worker's own grace, so that it can end by itself.
+const WORKER_GRACE: Duration = Duration::from_secs(15);
+
+/// Names of all ports of a network.
+pub fn ports() -> Vec<String> {
+    let workers = workers::CORE.into_iter().chain([workers::INGRESS]);
+    let servers = SERVER_PORTS.into_iter().map(String::from);
+    servers.chain(["miners-sv2".into()]).chain(workers.map(workers::metrics_port)).collect()
+}
+
+fn tls_of(all: &Certificates, own: &super::certificates::Certificate) -> config::Tls {
+    config::Tls { ca: all.authority.clone(), cert: own.certificate.clone(), key: own.key.clone() }
+}

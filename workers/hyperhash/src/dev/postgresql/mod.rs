@@ -1,0 +1,5 @@
+//! PostgreSQL with TimescaleDB: its cluster, its roles, its schema.
+
+pub mod cluster;
+
+pub mod database;

@@ -1,0 +1,256 @@
+//! The workers' configuration files.
+
+use super::{
+    bitcoind, certificates::Certificates, parts::Parts, postgresql::database::Role, secrets,
+};
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+use streams::LAST_LANE_OF_CORE;
+use subjects::{Lane, NodeId};
+
+/// Core's workers, in the order of starting: who hears stands before who speaks.
+pub const CORE: [&str; 6] = [
+    "payout-calculator",
+    "round-tracker",
+    "share-recorder",
+    "share-verifier",
+    "block-submitter",
+    "template-publisher",
+];
+
+/// The node's worker.
+pub const INGRESS: &str = "ingress-sv2";
+
+/// Depth at which a block's outcome is final. Blocks come every ten seconds or so, and nobody
+/// competes.
+pub const PAYOUT_CONFIRMATIONS: u32 = 6;
+
+/// The only provider of templates.
+const PROVIDER: &str = "dev";
+
+/// The network's only node, which runs the ingress.
+///
+/// # Errors
+///
+/// Never: the name is a good one.
+pub fn node() -> anyhow::Result<NodeId> {
+    Ok("n1".parse()?)
+}
+
+/// The node's lanes: two, so that a restarted ingress need not wait for its predecessor's lease.
+pub fn lanes() -> Vec<Lane> {
+    let first = LAST_LANE_OF_CORE.0.saturating_add(1);
+    vec![Lane(first), Lane(first.saturating_add(1))]
+}
+
+/// The configuration file of `worker`, TOML.
+///
+/// # Errors
+///
+/// When a part of the network is unknown.
+pub fn config(parts: &Parts<'_>, tls: &Certificates, worker: &str) -> anyhow::Result<String> {
+    let mut config = match worker {
+        "template-publisher" => template_publisher(parts)?,
+        "share-verifier" => json!({ "network": "signet" }),
+        "share-recorder" => share_recorder(parts)?,
+        "block-submitter" => block_submitter(parts)?,
+        "round-tracker" => json!({}),
+        "payout-calculator" => payout_calculator(parts, tls)?,
+        INGRESS => ingress(parts)?,
+        unknown => anyhow::bail!("no worker is called {unknown}"),
+    };
+    let bus = if worker == INGRESS { leaf_bus(parts)? } else { hub_bus(parts, tls, worker)? };
+    if let Some(keys) = config.as_object_mut() {
+        keys.insert("bus".into(), bus);
+        let listen = parts.ports.address(&metrics_port(worker))?;
+        keys.insert("http".into(), json!({ "listen": listen }));
+    }
+    let text = toml::to_string(&config)?;
+    Ok(format!("# Written by `hyperhash dev up` at every start; changes here are lost.\n{text}"))
+}
+
+/// The name of a worker's metrics port.
+pub fn metrics_port(worker: &str) -> String {
+    format!("metrics-{worker}")
+}
+
+fn hub_bus(parts: &Parts<'_>, tls: &Certificates, user: &str) -> anyhow::Result<Value> {
+    let creds = parts.home.keys().join("creds").join(format!("{user}.creds"));
+    Ok(json!({
+        "url": format!("tls://{}", parts.ports.address("hub")?),
+        "creds_file": creds,
+        "tls": { "ca_file": tls.authority },
+    }))
+}
+
+fn leaf_bus(parts: &Parts<'_>) -> anyhow::Result<Value> {
+    let node = node()?;
+    Ok(json!({
+        "url": format!("nats://{}", parts.ports.address("leaf")?),
+        "nkey_seed_file": parts.home.keys().join(format!("nodes/{node}/{INGRESS}.nk")),
+        "inbox_prefix": format!("_INBOX_{node}.{INGRESS}"),
+    }))
+}
+
+fn rpc(parts: &Parts<'_>) -> anyhow::Result<Value> {
+    let config = parts.bitcoind_rpc()?;
+    Ok(json!({ "url": config.url, "cookie_file": config.cookie_file }))
+}
+
+fn template_publisher(parts: &Parts<'_>) -> anyhow::Result<Value> {
+    Ok(json!({
+        "chain": "signet",
+        "signet_challenge": bitcoind::config::CHALLENGE,
+        "treasury_address": secrets::treasury()?.to_string(),
+        "providers": [{
+            "id": PROVIDER,
+            "rpc": rpc(parts)?,
+            "zmq": [format!("tcp://{}", parts.ports.address("bitcoind-zmq")?)],
+        }],
+        // A payment comes every second and is worth 2 200 sat: blocks of ten seconds must have some.
+        "templates": { "refresh_fee_gain_sats": 2_000, "ask_secs": 2 },
+    }))
+}
+
+fn share_recorder(parts: &Parts<'_>) -> anyhow::Result<Value> {
+    let database = parts.database()?;
+    Ok(json!({
+        "database": {
+            "url": database.url(Role::Recorder),
+            "password_file": Role::Recorder.password_file(parts.home),
+        },
+    }))
+}
+
+fn block_submitter(parts: &Parts<'_>) -> anyhow::Result<Value> {
+    Ok(json!({
+        "payout_confirmations": PAYOUT_CONFIRMATIONS,
+        "provider": PROVIDER,
+        "rpc": rpc(parts)?,
+    }))
+}
+
+fn payout_calculator(parts: &Parts<'_>, tls: &Certificates) -> anyhow::Result<Value> {
+    Ok(json!({
+        "money_bus": hub_bus(parts, tls, "payout-calculator-money")?,
+        "key_file": secrets::statement_key_file(parts.home),
+    }))
+}
+
+fn ingress(parts: &Parts<'_>) -> anyhow::Result<Value> {
+    Ok(json!({
+        "node": node()?,
+        "lanes": lanes(),
+        "network": "signet",
+        "listen": parts.ports.address("miners-sv2")?,
+        "authority_key_file": secrets::authority_key_file(parts.home),
+        "providers": [PROVIDER],
+        // Two processors of a laptop are small miners: a share each third of a second.
+        "vardiff": {
+            "shares_per_minute": 180,
+            "floor_exponent": -16,
+            "starting_hashrate_hs": 200_000,
+        },
+    }))
+}
+
+/// Where the credentials of each role are that a person is told of.
+///
+/// # Errors
+///
+/// As [`node`].
+pub fn credentials(keys: &Path) -> anyhow::Result<BTreeMap<String, PathBuf>> {
+    let node = node()?;
+    Ok([
+        ("data-reader".into(), keys.join("creds/data-reader.creds")),
+        (format!("node-{node}"), keys.join(format!("nodes/{node}/link.creds"))),
+        ("operator".into(), keys.join("creds/operator.creds")),
+    ]
+    .into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dev::{
+        certificates,
+        home::Home,
+        parts,
+        servers::{Server, Servers},
+        settings,
+    };
+    use subjects::Timestamp;
+    use worker_runtime::config::parse;
+
+    struct Bench {
+        home: Home,
+        servers: Servers,
+        ports: settings::Ports,
+        tls: Certificates,
+        _folder: tempfile::TempDir,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let home = Home::prepare(&folder.path().join("net")).unwrap();
+            let ports = settings::settle_ports(&home, &parts::ports(), &[], |_| {}).unwrap();
+            let tls = certificates::issue(&home, Timestamp(1_800_000_000_000)).unwrap();
+            let server = || Server { root: "/".into(), path: "/x".into(), version: "1".into() };
+            let servers =
+                Servers { nats_server: server(), postgresql: server(), bitcoind: server() };
+            Self { home, servers, ports, tls, _folder: folder }
+        }
+
+        fn config(&self, worker: &str) -> String {
+            let parts = Parts { home: &self.home, servers: &self.servers, ports: &self.ports };
+            config(&parts, &self.tls, worker).unwrap()
+        }
+    }
+
+    #[test]
+    fn every_worker_takes_its_configuration() {
+        let bench = Bench::new();
+        let own = |worker| without_shell(&bench.config(worker));
+        parse::<template_publisher::config::Config>(&own("template-publisher")).unwrap();
+        parse::<share_verifier::Config>(&own("share-verifier")).unwrap();
+        parse::<share_recorder::Config>(&own("share-recorder")).unwrap();
+        parse::<block_submitter::Config>(&own("block-submitter")).unwrap();
+        parse::<round_tracker::Config>(&own("round-tracker")).unwrap();
+        let calculator = parse::<payout_calculator::Config>(&own("payout-calculator")).unwrap();
+        assert!(
+            calculator.money_bus.creds_file.unwrap().ends_with("payout-calculator-money.creds")
+        );
+        let ingress = parse::<ingress_sv2::Config>(&own(INGRESS)).unwrap();
+        assert_eq!((ingress.node, ingress.lanes), (node().unwrap(), lanes()));
+        assert_eq!(ingress.bus.inbox_prefix.unwrap(), "_INBOX_n1.ingress-sv2");
+    }
+
+    #[test]
+    fn everything_listens_on_loopback_and_nowhere_else() {
+        let bench = Bench::new();
+        for worker in CORE.into_iter().chain([INGRESS]) {
+            let text = bench.config(worker);
+            let listens = text.lines().filter(|line| line.starts_with("listen"));
+            assert!(listens.clone().count() > 0, "{text}");
+            assert!(listens.into_iter().all(|line| line.contains("\"127.0.0.1:")), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_worker_is_refused() {
+        let bench = Bench::new();
+        let parts = Parts { home: &bench.home, servers: &bench.servers, ports: &bench.ports };
+        assert!(config(&parts, &bench.tls, "share-keeper").is_err());
+    }
+
+    /// The shell takes its own sections out before a worker sees the rest.
+    fn without_shell(text: &str) -> String {
+        let mut table: toml::Table = toml::from_str(text).unwrap();
+        table.remove("http").unwrap();
+        toml::to_string(&table).unwrap()
+    }
+}

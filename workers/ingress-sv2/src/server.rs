@@ -1,0 +1,120 @@
+//! The listener: who is let in, and the tasks of those who are.
+
+use crate::{
+    domain::admission::{Admission, Origin, TurnedAway},
+    session::{self, Shared, Standing},
+};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+/// Pause after an accept that failed, e.g. for want of file descriptors: it would fail again at
+/// once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The listener and its connections.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    admission: Arc<Mutex<Admission>>,
+    sessions: JoinSet<()>,
+}
+
+/// An admitted connection's place; it is free again when this is dropped.
+struct Place {
+    admission: Arc<Mutex<Admission>>,
+    origin: Origin,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        lock(&self.admission).release(self.origin);
+    }
+}
+
+fn lock(admission: &Mutex<Admission>) -> MutexGuard<'_, Admission> {
+    admission.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Server {
+    /// Serves on a bound socket.
+    pub fn new(listener: TcpListener, admission: Admission, shared: Arc<Shared>) -> Self {
+        let admission = Arc::new(Mutex::new(admission));
+        Self { listener, shared, admission, sessions: JoinSet::new() }
+    }
+
+    /// Takes connections until `stop`.
+    pub async fn accept(&mut self, stop: &CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, peer)) => self.take(stream, peer),
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot take a connection");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+                Some(ended) = self.sessions.join_next() => note(ended),
+            }
+        }
+    }
+
+    /// Takes no further connection and waits for those that are open, at most `patience`.
+    pub async fn drain(self, patience: Duration) {
+        let Self { listener, mut sessions, .. } = self;
+        drop(listener);
+        let all = async {
+            while let Some(ended) = sessions.join_next().await {
+                note(ended);
+            }
+        };
+        if timeout(patience, all).await.is_err() {
+            tracing::warn!(left = sessions.len(), "connections were cut off at the drain's end");
+            sessions.shutdown().await;
+        }
+    }
+
+    fn take(&mut self, stream: TcpStream, peer: SocketAddr) {
+        let place = match self.admit(peer) {
+            Ok(place) => place,
+            Err(reason) => {
+                tracing::debug!(%reason, "a connection was turned away");
+                return self.shared.figures.turned_away(reason);
+            }
+        };
+        let shared = Arc::clone(&self.shared);
+        self.sessions.spawn(async move {
+            session::serve(stream, peer.ip(), shared).await;
+            drop(place);
+        });
+    }
+
+    fn admit(&self, peer: SocketAddr) -> Result<Place, TurnedAway> {
+        let serving = *self.shared.standing.borrow() == Standing::Serving;
+        if !serving || self.shared.queue.is_backed_up() {
+            return Err(TurnedAway::NotReady);
+        }
+        let origin = Origin::from(peer.ip());
+        lock(&self.admission).admit(origin)?;
+        Ok(Place { admission: Arc::clone(&self.admission), origin })
+    }
+}
+
+/// A session that panicked took nobody with it, but a person must look.
+fn note(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(%error, "a connection's task panicked");
+    }
+}

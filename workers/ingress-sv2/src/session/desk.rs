@@ -1,0 +1,153 @@
+//! What all connections share.
+
+use crate::{
+    domain::{
+        Moment,
+        closing::Closing,
+        connection::{Desk, Outbox},
+        lane::{NotTaken, Taken},
+        numbers::{Number, Numbers},
+        rejections::Rejections,
+        rules::Rules,
+        selection::Work,
+    },
+    figures::Figures,
+    noise::Authority,
+    publisher::{Queue, Reply},
+};
+use arc_swap::ArcSwap;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use subjects::{blocks::Claimed, sessions::Changed};
+use tokio::sync::{mpsc, watch};
+use worker_runtime::clock::Clock;
+
+/// Whether miners are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// They are.
+    Serving,
+    /// They are sent away, for this reason, once their shares are stored and acknowledged.
+    Leaving(Closing),
+}
+
+/// What all connections share.
+pub struct Shared {
+    /// The key that they are met with.
+    pub authority: Authority,
+    /// What a connection goes by that opens now.
+    pub rules: ArcSwap<Rules>,
+    /// What miners work on.
+    pub work: watch::Receiver<Arc<Work>>,
+    /// Whether they are served.
+    pub standing: watch::Receiver<Standing>,
+    /// The lane.
+    pub queue: Arc<Queue>,
+    /// Channel numbers.
+    pub numbers: Mutex<Numbers>,
+    /// What was turned away in this minute.
+    pub rejections: Arc<Mutex<Rejections>>,
+    /// Blocks to be claimed.
+    pub claims: mpsc::Sender<Claimed>,
+    /// Sessions' facts to be published.
+    pub facts: mpsc::Sender<Changed>,
+    /// The figures.
+    pub figures: Figures,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// From the connection to the end of the handshake.
+    pub handshake_deadline: Duration,
+    /// Without the miner reading a byte of what waits for it.
+    pub unread_deadline: Duration,
+    /// Bytes that wait for a miner, above which it is neither read nor given new jobs.
+    pub max_unsent_bytes: usize,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("authority", &self.authority).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// This moment.
+    pub fn moment(&self) -> Moment {
+        Moment { elapsed: self.clock.monotonic(), at: self.clock.now() }
+    }
+
+    /// Hands blocks on, before anything else is done.
+    pub(super) fn claim(&self, out: &mut Outbox) {
+        for claim in out.claims.drain(..) {
+            self.figures.block_claimed();
+            if self.claims.try_send(claim).is_err() {
+                // The share itself is on its way, and Core finds the block in it.
+                self.figures.dropped("claim");
+            }
+        }
+    }
+
+    /// Tells what happened. Nothing here may hold a connection up: what does not fit is dropped
+    /// and counted.
+    pub(super) fn tell(&self, out: &mut Outbox, now: Duration) {
+        self.claim(out);
+        for fact in out.facts.drain(..) {
+            if self.facts.try_send(fact).is_err() {
+                self.figures.dropped("session");
+            }
+        }
+        for code in out.refused.drain(..) {
+            self.figures.refused(code);
+        }
+        for read_at in out.acknowledged.drain(..) {
+            self.figures.acknowledged(now.saturating_sub(read_at));
+        }
+        self.tell_rejected(out);
+    }
+
+    fn tell_rejected(&self, out: &mut Outbox) {
+        if out.rejected.is_empty() {
+            return;
+        }
+        let mut rejections = self.rejections.lock().unwrap_or_else(PoisonError::into_inner);
+        for (miner, reason) in out.rejected.drain(..) {
+            self.figures.rejected(reason);
+            if let Some(miner) = miner {
+                rejections.count(&miner, reason);
+            }
+        }
+    }
+
+    fn with_numbers<T>(&self, with: impl FnOnce(&mut Numbers, u64) -> T) -> T {
+        let tips = self.work.borrow().tips;
+        with(&mut self.numbers.lock().unwrap_or_else(PoisonError::into_inner), tips)
+    }
+}
+
+/// One connection's hold on what all share.
+#[derive(Debug)]
+pub(super) struct SessionDesk<'a> {
+    shared: &'a Shared,
+    reply: &'a Arc<Reply>,
+}
+
+impl<'a> SessionDesk<'a> {
+    pub(super) const fn new(shared: &'a Shared, reply: &'a Arc<Reply>) -> Self {
+        Self { shared, reply }
+    }
+}
+
+impl Desk for SessionDesk<'_> {
+    fn number(&mut self) -> Option<Number> {
+        self.shared.with_numbers(Numbers::take)
+    }
+
+    fn free(&mut self, number: Number) {
+        self.shared.with_numbers(|numbers, tips| numbers.free(number, tips));
+    }
+
+    fn offer(&mut self, taken: Taken) -> Result<(), (NotTaken, Taken)> {
+        self.shared.queue.offer(self.reply, taken)
+    }
+}

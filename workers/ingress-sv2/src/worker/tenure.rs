@@ -1,0 +1,310 @@
+//! What happens while a lane is held: one boot epoch, from listening to the last acknowledgement.
+
+use crate::{
+    blocks,
+    config::{Config, Deadlines, Limits},
+    domain::{
+        admission::Admission,
+        closing::Closing,
+        lane::Lane,
+        numbers::Numbers,
+        rejections::Rejections,
+        selection::{Selection, Work},
+    },
+    facts,
+    figures::Figures,
+    lease,
+    noise::Authority,
+    publisher::{self, LaneError, Queue},
+    server::Server,
+    session::{Shared, Standing},
+    templates::Follower,
+};
+use anyhow::Context as _;
+use arc_swap::ArcSwap;
+use std::{
+    future::Future,
+    sync::{Arc, Mutex, Weak},
+    time::Duration,
+};
+use subjects::{BootEpoch, Lane as LaneNumber, blocks::Claimed, sessions::Changed};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+};
+use tokio_util::sync::CancellationToken;
+use worker_runtime::{Bus, Context, PublishError, lease::Lease};
+
+/// How often readiness is looked at.
+const TICK: Duration = Duration::from_secs(1);
+/// How long connections have to end after the lease was lost. Its holder notices at two thirds of
+/// the lease; nothing may be acknowledged after the last third, because the lane is another's then.
+const LOST_DRAIN: Duration = Duration::from_millis(1_500);
+
+/// A held lane.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tenure<'a> {
+    pub(super) ctx: &'a Context<Config>,
+    pub(super) bus: &'a Bus,
+    pub(super) authority: &'a Authority,
+    pub(super) lane: LaneNumber,
+}
+
+/// Tokens of the tasks of a tenure, each cancelled when its tasks have nothing left to do.
+struct Ends {
+    /// No further connection or job.
+    stop: CancellationToken,
+    /// No further share: store what waits.
+    done: CancellationToken,
+    /// The lane is another's: store nothing.
+    abandon: CancellationToken,
+    /// The lane's shares are stored or abandoned.
+    published: CancellationToken,
+}
+
+/// The receiving ends of what connections tell.
+struct Told {
+    claims: mpsc::Receiver<Claimed>,
+    facts: mpsc::Receiver<Changed>,
+}
+
+impl Tenure<'_> {
+    /// Serves miners until the process drains or the lease is lost, and hands over cleanly.
+    pub(super) async fn run(self, lease: &Lease) -> anyhow::Result<()> {
+        let ends = Ends {
+            stop: self.ctx.stop.child_token(),
+            done: CancellationToken::new(),
+            abandon: CancellationToken::new(),
+            published: CancellationToken::new(),
+        };
+        let served = async {
+            let Some(epoch) = lease::advance_epoch(self.bus, self.lane, &ends.stop).await? else {
+                return Ok(());
+            };
+            tracing::info!(lane = %self.lane, %epoch, "the lane is ours");
+            self.serve(epoch, &ends, lease).await
+        };
+        let lost = async {
+            lease.lost().cancelled().await;
+            ends.stop.cancel();
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            served = served => served,
+            () = lost => Ok(()),
+        }
+    }
+
+    async fn serve(self, epoch: BootEpoch, ends: &Ends, lease: &Lease) -> anyhow::Result<()> {
+        let config = self.ctx.config.load_full();
+        let figures = Figures::new(self.ctx.metrics());
+        let Some((follower, work)) = self.first_work(&config, &figures, &ends.stop).await? else {
+            return Ok(());
+        };
+        let (work, told_work) = watch::channel(work);
+        let (standing, told_standing) = watch::channel(Standing::Serving);
+        let standing = Arc::new(standing);
+        let listener = listen(&config).await?;
+        self.announce(&listener)?;
+        let (shared, told) = self.share(&config, epoch, told_work, told_standing, figures);
+        self.spawn_follower(follower, work, Arc::clone(&standing), ends.stop.clone());
+        self.spawn_tasks(&shared, told, ends);
+        let Limits { max_connections, max_connections_per_address, .. } = config.limits;
+        let admission = Admission::new(max_connections, max_connections_per_address);
+        let mut server = Server::new(listener, admission, shared);
+        server.accept(&ends.stop).await;
+        standing.send_replace(Standing::Leaving(Closing::Draining));
+        server.drain(patience(&config, lease)).await;
+        let end = if lease.lost().is_cancelled() { &ends.abandon } else { &ends.done };
+        end.cancel();
+        ends.published.cancelled().await;
+        Ok(())
+    }
+
+    /// Waits for something to work on.
+    async fn first_work(
+        self,
+        config: &Config,
+        figures: &Figures,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<Option<(Follower, Arc<Work>)>> {
+        self.ctx.ready("work", false, "no template on a tip that somebody confirmed was heard of");
+        let Deadlines { provider_silence_secs, max_tip_age_secs, .. } = config.deadlines;
+        let silence = Duration::from_secs(provider_silence_secs);
+        let first = async {
+            let mut follower = Follower::begin(
+                self.bus,
+                &config.providers,
+                Selection::new(&config.providers, silence),
+                Duration::from_secs(max_tip_age_secs),
+                figures.clone(),
+                Arc::clone(self.ctx.clock()),
+            )
+            .await?;
+            let work = follower.first().await.context("there are no templates")?;
+            anyhow::Ok(Some((follower, work)))
+        };
+        tokio::select! {
+            first = first => first,
+            () = stop.cancelled() => Ok(None),
+        }
+    }
+
+    /// Tells the address where miners connect and the key that they check it by.
+    fn announce(self, listener: &TcpListener) -> anyhow::Result<()> {
+        let address = listener.local_addr().context("the listener has no address")?;
+        let url = format!("stratum2+tcp://{address}/{}", self.authority.public());
+        tracing::info!(lane = %self.lane, url, "miners may connect");
+        self.ctx.announce("miners.sv2", &url);
+        Ok(())
+    }
+
+    fn share(
+        self,
+        config: &Config,
+        epoch: BootEpoch,
+        work: watch::Receiver<Arc<Work>>,
+        standing: watch::Receiver<Standing>,
+        figures: Figures,
+    ) -> (Arc<Shared>, Told) {
+        let (claims, told_claims) = mpsc::channel(blocks::MAX_WAITING);
+        let (facts, told_facts) = mpsc::channel(facts::MAX_WAITING);
+        let (node, lane) = (config.node.clone(), self.lane);
+        let capacity = config.limits.max_unacknowledged;
+        let queue = Queue::new(Lane::new(node.clone(), lane, epoch, capacity), capacity);
+        let shared = Shared {
+            authority: self.authority.clone(),
+            rules: ArcSwap::from_pointee(config.rules(lane, epoch)),
+            work,
+            standing,
+            queue: Arc::new(queue),
+            numbers: Mutex::new(Numbers::default()),
+            rejections: Arc::new(Mutex::new(Rejections::new(node, lane, epoch))),
+            claims,
+            facts,
+            figures,
+            clock: Arc::clone(self.ctx.clock()),
+            handshake_deadline: Duration::from_secs(config.deadlines.handshake_secs),
+            unread_deadline: Duration::from_secs(config.deadlines.unread_secs),
+            max_unsent_bytes: config.limits.max_unsent_bytes,
+        };
+        (Arc::new(shared), Told { claims: told_claims, facts: told_facts })
+    }
+
+    fn spawn_follower(
+        self,
+        follower: Follower,
+        work: watch::Sender<Arc<Work>>,
+        standing: Arc<watch::Sender<Standing>>,
+        stop: CancellationToken,
+    ) {
+        let ctx = self.ctx.clone();
+        ctx.clone().spawn("templates", async move {
+            let fresh = |fresh: bool| {
+                ctx.ready("work", fresh, "no provider has said for long what the tip is");
+                standing.send_if_modified(|standing| follow(standing, fresh));
+            };
+            tokio::select! {
+                ended = follower.run(&work, fresh) => ended.context("there are no templates any more"),
+                () = stop.cancelled() => Ok(()),
+            }
+        });
+    }
+
+    fn spawn_tasks(self, shared: &Arc<Shared>, told: Told, ends: &Ends) {
+        let (ctx, bus) = (self.ctx, self.bus);
+        ctx.spawn("lane", publish(Arc::clone(&shared.queue), bus.clone(), &shared.figures, ends));
+        let claims = blocks::run(told.claims, bus.clone());
+        ctx.spawn("claims", async move {
+            claims.await;
+            Ok(())
+        });
+        let sessions = facts::run_sessions(told.facts, bus.clone());
+        ctx.spawn("sessions", async move { unless_stopped(sessions.await) });
+        let (rejections, clock) = (Arc::clone(&shared.rejections), Arc::clone(&shared.clock));
+        let counts = facts::run_rejections(rejections, clock, bus.clone(), ends.published.clone());
+        ctx.spawn("rejections", async move { unless_stopped(counts.await) });
+        ctx.spawn("readiness", watch_readiness(ctx.clone(), Arc::downgrade(shared), self.lane));
+    }
+}
+
+async fn listen(config: &Config) -> anyhow::Result<TcpListener> {
+    let address = config.listen;
+    TcpListener::bind(address).await.with_context(|| {
+        format!("cannot listen on {address}: stop what does, or change `listen` (port 0 takes a free one)")
+    })
+}
+
+/// Follows the age of the tip, unless the ingress drains; whether anything changed.
+fn follow(standing: &mut Standing, fresh: bool) -> bool {
+    let next = if fresh { Standing::Serving } else { Standing::Leaving(Closing::NoTip) };
+    let draining = *standing == Standing::Leaving(Closing::Draining);
+    if draining || *standing == next {
+        return false;
+    }
+    *standing = next;
+    true
+}
+
+fn patience(config: &Config, lease: &Lease) -> Duration {
+    let drain = Duration::from_secs(config.deadlines.drain_secs);
+    if lease.lost().is_cancelled() { drain.min(LOST_DRAIN) } else { drain }
+}
+
+/// Stores the lane's shares to the end of the tenure.
+fn publish(
+    queue: Arc<Queue>,
+    bus: Bus,
+    figures: &Figures,
+    ends: &Ends,
+) -> impl Future<Output = anyhow::Result<()>> + Send + use<> {
+    let (figures, done) = (figures.clone(), ends.done.clone());
+    let (abandon, published) = (ends.abandon.clone(), ends.published.clone());
+    async move {
+        let _published = published.drop_guard();
+        let ended = tokio::select! {
+            ended = publisher::run(&queue, &bus, &figures, &done) => ended,
+            () = abandon.cancelled() => Ok(()),
+        };
+        match ended {
+            // Whoever sent those shares was not told that they count.
+            Err(LaneError::Publish(PublishError::Stopped { .. })) => {
+                tracing::warn!(shares = queue.len(), "shares were not stored before the end");
+                Ok(())
+            }
+            ended => ended.context("the lane's way to the bus is broken"),
+        }
+    }
+}
+
+fn unless_stopped(ended: Result<(), PublishError>) -> anyhow::Result<()> {
+    match ended {
+        Err(PublishError::Stopped { .. }) => Ok(()),
+        ended => Ok(ended?),
+    }
+}
+
+/// Tells whether miners can be taken, and takes a changed configuration over, as long as anybody
+/// is connected or may be.
+async fn watch_readiness(
+    ctx: Context<Config>,
+    shared: Weak<Shared>,
+    lane: LaneNumber,
+) -> anyhow::Result<()> {
+    let mut reloads = ctx.reloads();
+    let mut ticks = tokio::time::interval(TICK);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            _ = reloads.changed() => {}
+            () = ctx.stop.cancelled() => return Ok(()),
+        }
+        let Some(shared) = shared.upgrade() else { return Ok(()) };
+        let free = !shared.queue.is_backed_up();
+        ctx.ready("shares", free, "too many shares wait for the bus");
+        if reloads.has_changed().is_ok() {
+            let epoch = shared.rules.load().boot_epoch;
+            shared.rules.store(Arc::new(ctx.config.load().rules(lane, epoch)));
+        }
+    }
+}

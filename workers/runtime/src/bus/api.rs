@@ -1,0 +1,194 @@
+//! Questions to JetStream, as JSON over request and reply.
+
+use super::{BusError, Delivery, StreamInfo, delivery::StoredMessage, time::millis_of_rfc3339};
+use async_nats::{Client, client::RequestErrorKind};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::json;
+use std::time::Duration;
+
+/// How long an answer of JetStream is awaited. Elections take 4 to 7 s; callers ask again.
+const API_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// JetStream's code for a stream that does not exist.
+pub(super) const CODE_NO_STREAM: u64 = 10_059;
+/// For a consumer that does not exist.
+pub(super) const CODE_NO_CONSUMER: u64 = 10_014;
+/// For a message that does not exist.
+const CODE_NO_MESSAGE: u64 = 10_037;
+
+/// JetStream's API of one domain.
+#[derive(Clone)]
+pub(super) struct Api {
+    client: Client,
+    prefix: String,
+}
+
+/// What JetStream says when it refuses.
+#[derive(Debug, Deserialize)]
+pub(super) struct Fault {
+    /// The exact error.
+    #[serde(default)]
+    pub(super) err_code: u64,
+    #[serde(default)]
+    pub(super) description: String,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    error: Option<Fault>,
+}
+
+#[derive(Deserialize)]
+struct InfoAnswer {
+    created: String,
+    config: InfoConfig,
+    state: InfoState,
+}
+
+#[derive(Deserialize)]
+struct InfoConfig {
+    /// In nanoseconds.
+    #[serde(default)]
+    max_age: u64,
+}
+
+#[derive(Deserialize)]
+struct InfoState {
+    messages: u64,
+    bytes: u64,
+    first_seq: u64,
+    last_seq: u64,
+}
+
+#[derive(Deserialize)]
+struct MessageAnswer {
+    message: StoredMessage,
+}
+
+impl Api {
+    pub(super) fn new(client: Client, domain: Option<&str>) -> Self {
+        let prefix = domain.map_or("$JS.API".to_owned(), |domain| format!("$JS.{domain}.API"));
+        Self { client, prefix }
+    }
+
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// The full subject of an API call.
+    pub(super) fn subject(&self, call: &str) -> String {
+        format!("{}.{call}", self.prefix)
+    }
+
+    /// Asks once.
+    pub(super) async fn call<A: DeserializeOwned>(
+        &self,
+        call: &str,
+        question: &impl Serialize,
+    ) -> Result<A, BusError> {
+        let subject = self.subject(call);
+        let payload = serde_json::to_vec(question).map_err(|error| BusError::Client {
+            subject: subject.clone(),
+            reason: error.to_string(),
+        })?;
+        let answer = ask(&self.client, &subject, payload.into(), API_TIMEOUT).await?;
+        let unreadable = |error: serde_json::Error| BusError::Unreadable {
+            subject: subject.clone(),
+            reason: error.to_string(),
+        };
+        let Answer { error } = serde_json::from_slice(&answer).map_err(unreadable)?;
+        match error {
+            None => serde_json::from_slice(&answer).map_err(unreadable),
+            Some(fault) => Err(BusError::Refused {
+                subject,
+                code: fault.err_code,
+                description: fault.description,
+            }),
+        }
+    }
+
+    pub(super) async fn stream_info(&self, stream: &str) -> Result<StreamInfo, BusError> {
+        let call = format!("STREAM.INFO.{stream}");
+        let info: InfoAnswer =
+            self.call(&call, &json!({})).await.map_err(|error| named(error, stream))?;
+        let created = millis_of_rfc3339(&info.created)
+            .map_err(|reason| BusError::Unreadable { subject: call, reason })?;
+        Ok(StreamInfo {
+            name: stream.to_owned(),
+            created,
+            first_sequence: info.state.first_seq,
+            last_sequence: info.state.last_seq,
+            messages: info.state.messages,
+            bytes: info.state.bytes,
+            max_age: Duration::from_nanos(info.config.max_age),
+        })
+    }
+
+    pub(super) async fn last(
+        &self,
+        stream: &str,
+        subject: &str,
+    ) -> Result<Option<Delivery>, BusError> {
+        self.message(stream, &json!({ "last_by_subj": subject })).await
+    }
+
+    pub(super) async fn get(
+        &self,
+        stream: &str,
+        sequence: u64,
+    ) -> Result<Option<Delivery>, BusError> {
+        self.message(stream, &json!({ "seq": sequence })).await
+    }
+
+    async fn message(
+        &self,
+        stream: &str,
+        question: &serde_json::Value,
+    ) -> Result<Option<Delivery>, BusError> {
+        let call = format!("STREAM.MSG.GET.{stream}");
+        let answer: MessageAnswer = match self.call(&call, question).await {
+            Ok(answer) => answer,
+            Err(BusError::Refused { code: CODE_NO_MESSAGE, .. }) => return Ok(None),
+            Err(error) => return Err(named(error, stream)),
+        };
+        let incarnation = self.stream_info(stream).await?.created;
+        Delivery::of_store(answer.message, stream, incarnation).map(Some)
+    }
+}
+
+/// The same error with the stream's name, where that is what is missing.
+pub(super) fn named(error: BusError, stream: &str) -> BusError {
+    match error {
+        BusError::Refused { code: CODE_NO_STREAM, .. } => BusError::NoSuchStream(stream.to_owned()),
+        BusError::NoResponders(_)
+        | BusError::TimedOut(_)
+        | BusError::NoSuchStream(_)
+        | BusError::Refused { .. }
+        | BusError::Unreadable { .. }
+        | BusError::Client { .. }
+        | BusError::Stopped => error,
+    }
+}
+
+/// One request, one answer.
+pub(super) async fn ask(
+    client: &Client,
+    subject: &str,
+    payload: Bytes,
+    timeout: Duration,
+) -> Result<Bytes, BusError> {
+    let request = async_nats::Request::new().payload(payload).timeout(Some(timeout));
+    match client.send_request(subject.to_owned(), request).await {
+        Ok(message) => Ok(message.payload),
+        Err(error) => Err(match error.kind() {
+            RequestErrorKind::TimedOut => BusError::TimedOut(subject.to_owned()),
+            RequestErrorKind::NoResponders => BusError::NoResponders(subject.to_owned()),
+            RequestErrorKind::InvalidSubject
+            | RequestErrorKind::MaxPayloadExceeded
+            | RequestErrorKind::Other => {
+                BusError::Client { subject: subject.to_owned(), reason: error.to_string() }
+            }
+        }),
+    }
+}

@@ -1,0 +1,372 @@
+//! Reading a stream in order, from a position on, whatever happens to servers in between.
+
+use super::{
+    Bus, BusError, Delivery, StreamInfo,
+    consumer::{Broken, ConsumerConfig, Puller},
+    time::rfc3339,
+};
+use crate::{
+    metric::Name,
+    transform::{Position, Start},
+};
+use rand::Rng;
+use std::{fmt, time::Duration};
+
+/// Pause before a reader that could not begin tries again.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// A reader that cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The stream was made anew: sequences mean something else now.
+    #[error(
+        "the stream `{stream}` was made anew ({now} ms, was {was} ms): positions in it mean nothing any more; rebuild what depends on it"
+    )]
+    StreamRemade {
+        /// The stream.
+        stream: String,
+        /// When the stream that was read was created, in milliseconds since 1970.
+        was: u64,
+        /// When the present one was.
+        now: u64,
+    },
+    /// The stream ends before the position: it has lost messages that were read before.
+    #[error(
+        "the stream `{stream}` ends at {last}, before the position {position}: it lost messages that were handled; restore it or rebuild what depends on it"
+    )]
+    Behind {
+        /// The stream.
+        stream: String,
+        /// Where the reader wants to begin.
+        position: u64,
+        /// The stream's last sequence.
+        last: u64,
+    },
+    /// Another instance has taken over the consumer.
+    #[error(
+        "another instance has taken over the consumer `{consumer}` of `{stream}`: this one must stop"
+    )]
+    TakenOver {
+        /// The stream.
+        stream: String,
+        /// The consumer.
+        consumer: String,
+    },
+    /// The server does not accept the reader.
+    #[error("the stream `{stream}` cannot be read")]
+    Refused {
+        /// The stream.
+        stream: String,
+        /// Why.
+        #[source]
+        source: BusError,
+    },
+    /// The process ended first.
+    #[error("the process is ending")]
+    Stopped,
+}
+
+/// Reads a part of a stream in order: every message of it once, without gaps.
+///
+/// A reader survives servers: when its consumer or its connection is gone, it begins again after
+/// the last message that it has handed out.
+pub struct Ordered {
+    bus: Bus,
+    stream: String,
+    filters: Vec<String>,
+    start: Start,
+    incarnation: Option<u64>,
+    seen: Option<Position>,
+    /// Messages between the reader and the end as it was at the start; `None` before the start.
+    to_catch_up: Option<u64>,
+    pending: u64,
+    consumer: Option<(String, Puller)>,
+}
+
+impl fmt::Debug for Ordered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { stream, filters, seen, .. } = self;
+        f.debug_struct("Ordered")
+            .field("stream", stream)
+            .field("filters", filters)
+            .field("seen", seen)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Ordered {
+    pub(super) fn new(bus: Bus, stream: &str, filters: Vec<String>, start: Start) -> Self {
+        Self {
+            bus,
+            stream: stream.to_owned(),
+            filters,
+            start,
+            incarnation: None,
+            seen: None,
+            to_catch_up: None,
+            pending: 0,
+            consumer: None,
+        }
+    }
+
+    /// Also refuses a stream whose incarnation is another than this one, e.g. of a stored
+    /// position.
+    #[must_use]
+    pub const fn of_incarnation(mut self, incarnation: u64) -> Self {
+        self.incarnation = Some(incarnation);
+        self
+    }
+
+    /// Begins reading without waiting for a message: afterwards [`Self::caught_up`] means
+    /// something also for an empty stream.
+    pub async fn opened(&mut self) -> Result<(), ReadError> {
+        while self.consumer.is_none() {
+            match self.open().await {
+                Ok(()) => {}
+                Err(Opening::Never(error)) => return Err(error),
+                Err(Opening::Later(error)) => {
+                    tracing::warn!(stream = self.stream, %error, "cannot read the stream yet");
+                    self.pause().await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The next message. May be cancelled; then nothing is skipped.
+    pub async fn next(&mut self) -> Result<Delivery, ReadError> {
+        loop {
+            self.opened().await?;
+            let Some((_, puller)) = &mut self.consumer else { continue };
+            let halt = self.bus.inner.shell.halt.clone();
+            let delivered = tokio::select! {
+                delivered = puller.next() => delivered,
+                () = halt.cancelled() => return Err(ReadError::Stopped),
+            };
+            match delivered {
+                Ok(delivery) => {
+                    self.note(&delivery);
+                    return Ok(delivery);
+                }
+                Err(broken) => self.restart(broken).await,
+            }
+        }
+    }
+
+    /// Whether everything that the stream held when this reader began was handed out.
+    pub const fn caught_up(&self) -> bool {
+        matches!(self.to_catch_up, Some(0))
+    }
+
+    /// Messages that wait behind the last one handed out, as of that moment.
+    pub const fn pending(&self) -> u64 {
+        self.pending
+    }
+
+    /// How many messages this reader's consumer will have handed out once everything that the
+    /// stream holds now was read; `None` if it could not be asked.
+    pub(crate) async fn tail(&self) -> Option<Tail> {
+        let (name, _) = self.consumer.as_ref()?;
+        let info = self.bus.consumer_info(&self.stream, name).await.ok().flatten()?;
+        let deliveries = info.delivered.consumer_seq.saturating_add(info.num_pending);
+        Some(Tail { consumer: name.clone(), deliveries })
+    }
+
+    /// Whether everything up to a tail was handed out. `None` when the reader has begun again
+    /// since, so that the tail means nothing any more.
+    pub(crate) fn has_reached(&self, tail: &Tail) -> Option<bool> {
+        let (name, puller) = self.consumer.as_ref()?;
+        (*name == tail.consumer).then(|| puller.received() >= tail.deliveries)
+    }
+
+    /// Where the last message that was handed out stands.
+    pub fn position(&self) -> Option<Position> {
+        self.seen.clone()
+    }
+
+    /// The stream's incarnation, once the reader has begun.
+    pub const fn incarnation(&self) -> Option<u64> {
+        self.incarnation
+    }
+
+    /// Ends the reader and its consumer at once, where otherwise the server would keep the
+    /// consumer for half a minute.
+    pub async fn close(mut self) {
+        self.discard().await;
+    }
+
+    fn note(&mut self, delivery: &Delivery) {
+        self.seen = Some(delivery.position.clone());
+        self.pending = delivery.pending;
+        let left = self.to_catch_up.unwrap_or(0).saturating_sub(1);
+        self.to_catch_up = Some(left.min(delivery.pending));
+    }
+
+    async fn open(&mut self) -> Result<(), Opening> {
+        let info = self.bus.stream_info(&self.stream).await.map_err(Opening::of(&self.stream))?;
+        self.check(&info)?;
+        self.resolve(&info);
+        let mut config = ConsumerConfig::ordered(self.consumer_name(), &self.filters);
+        self.begin(&mut config);
+        let made = self.bus.create_consumer(&self.stream, &config).await;
+        let made = made.map_err(Opening::of(&self.stream))?;
+        self.pending = made.num_pending;
+        let left = self.to_catch_up.unwrap_or(u64::MAX).min(made.num_pending);
+        self.to_catch_up = Some(left);
+        let puller = Puller::open(&self.bus, &self.stream, info.created, &config.name).await;
+        let puller = puller.map_err(Opening::of(&self.stream))?;
+        self.consumer = Some((config.name, puller));
+        Ok(())
+    }
+
+    /// Refuses a stream that is not the one that the position belongs to.
+    fn check(&mut self, info: &StreamInfo) -> Result<(), Opening> {
+        let was = *self.incarnation.get_or_insert(info.created);
+        if was != info.created {
+            return Err(Opening::Never(ReadError::StreamRemade {
+                stream: self.stream.clone(),
+                was,
+                now: info.created,
+            }));
+        }
+        let Some(next) = self.next_sequence() else { return Ok(()) };
+        if next > info.last_sequence.saturating_add(1) {
+            return Err(Opening::Never(ReadError::Behind {
+                stream: self.stream.clone(),
+                position: next,
+                last: info.last_sequence,
+            }));
+        }
+        self.count_missing(next, info);
+        Ok(())
+    }
+
+    /// Retention has let messages go that this reader never saw. It says so and goes on: for one
+    /// that must have them all, the position's owner compares.
+    fn count_missing(&self, next: u64, info: &StreamInfo) {
+        let missing = info.first_sequence.saturating_sub(next);
+        let wanted = next > 1 || self.seen.is_some();
+        if missing > 0 && wanted && info.last_sequence > 0 {
+            tracing::error!(
+                stream = self.stream,
+                from = next,
+                first = info.first_sequence,
+                "messages left the stream before they were read"
+            );
+            let counter = self
+                .bus
+                .inner
+                .shell
+                .metrics
+                .counter_with(Name::StreamMissingMessagesTotal, &[("stream", &self.stream)]);
+            counter.inc_by(missing);
+        }
+    }
+
+    /// A start that depends on when it is asked becomes a sequence, so that a restart does not
+    /// move it.
+    fn resolve(&mut self, info: &StreamInfo) {
+        if self.start == Start::New {
+            self.start = Start::Sequence(info.last_sequence.saturating_add(1));
+        }
+    }
+
+    fn seen_sequence(&self) -> Option<u64> {
+        self.seen.as_ref().map(|seen| seen.sequence)
+    }
+
+    fn next_sequence(&self) -> Option<u64> {
+        match (&self.seen, self.start) {
+            (Some(seen), _) => Some(seen.sequence.saturating_add(1)),
+            (None, Start::Sequence(sequence)) => Some(sequence.max(1)),
+            (None, Start::First | Start::LastPerSubject | Start::Time(_) | Start::New) => None,
+        }
+    }
+
+    fn begin(&self, config: &mut ConsumerConfig) {
+        if let Some(sequence) = self.next_sequence() {
+            config.deliver_policy = "by_start_sequence";
+            config.opt_start_seq = Some(sequence);
+            return;
+        }
+        match self.start {
+            Start::First | Start::Sequence(_) => {}
+            Start::New => config.deliver_policy = "new",
+            Start::LastPerSubject => {
+                config.deliver_policy = "last_per_subject";
+                if self.filters.is_empty() {
+                    config.filter_subject = Some(">".to_owned());
+                }
+            }
+            Start::Time(time) => {
+                config.deliver_policy = "by_start_time";
+                config.opt_start_time = Some(rfc3339(time));
+            }
+        }
+    }
+
+    fn consumer_name(&self) -> String {
+        format!("{}-{:08x}", self.bus.inner.shell.name, rand::random::<u32>())
+    }
+
+    async fn restart(&mut self, broken: Broken) {
+        tracing::debug!(
+            stream = self.stream,
+            reason = broken,
+            seen = self.seen_sequence(),
+            "reading again"
+        );
+        let labels = [("stream", self.stream.as_str()), ("reason", broken)];
+        let metrics = &self.bus.inner.shell.metrics;
+        metrics.counter_with(Name::StreamReaderRestartsTotal, &labels).inc();
+        if broken == "gap" || broken == "status" || broken == "foreign-message" {
+            self.discard().await;
+        }
+        self.consumer = None;
+    }
+
+    /// Tells the server that the consumer is no longer needed. Nobody waits for the answer: a
+    /// reader that may not delete it leaves it to the server, which forgets it by itself.
+    async fn discard(&mut self) {
+        if let Some((name, puller)) = self.consumer.take() {
+            drop(puller);
+            self.bus.forget_consumer(&self.stream, &name).await;
+        }
+    }
+
+    async fn pause(&self) -> Result<(), ReadError> {
+        let pause = rand::thread_rng().gen_range(PAUSE / 2..=PAUSE);
+        tokio::select! {
+            () = tokio::time::sleep(pause) => Ok(()),
+            () = self.bus.inner.shell.halt.cancelled() => Err(ReadError::Stopped),
+        }
+    }
+}
+
+/// The end of what a stream holds at some moment, as deliveries of one consumer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Tail {
+    consumer: String,
+    deliveries: u64,
+}
+
+/// Why reading could not begin.
+pub(super) enum Opening {
+    /// It may, later.
+    Later(BusError),
+    /// It will not.
+    Never(ReadError),
+}
+
+impl Opening {
+    /// A stream that does not exist yet is waited for: workers may start before it is applied.
+    pub(super) fn of(stream: &str) -> impl Fn(BusError) -> Self + '_ {
+        |source| {
+            if source.is_transient() || matches!(source, BusError::NoSuchStream(_)) {
+                Self::Later(source)
+            } else {
+                Self::Never(ReadError::Refused { stream: stream.to_owned(), source })
+            }
+        }
+    }
+}

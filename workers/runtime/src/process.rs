@@ -1,0 +1,203 @@
+//! The life of a process: configuration, logs, signals, workers, drain, exit code.
+
+mod launch;
+mod signals;
+
+use crate::{Context, WorkerConfig, logging};
+use launch::{Launch, Prepared, Running};
+use signals::{Signal, Signals};
+use std::{
+    future::Future,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+use tokio::task::JoinSet;
+
+/// A worker: a name, a configuration, and what it does until it is told to stop.
+pub trait Worker: Send + 'static {
+    /// The crate's name, e.g. `share-verifier`; also its user on the bus and its durable consumer.
+    const NAME: &'static str;
+    /// Feature flags that it knows.
+    const FLAGS: &'static [&'static str] = &[];
+    /// Its keys.
+    type Config: WorkerConfig;
+
+    /// Works until `ctx.stop` is cancelled and what is in hand is finished. An error ends the
+    /// process.
+    fn run(ctx: Context<Self::Config>) -> impl Future<Output = anyhow::Result<()>> + Send;
+}
+
+/// One or several workers in one process, each with its own configuration, connection and
+/// listener.
+#[derive(Debug, Default)]
+pub struct Process {
+    workers: Vec<Box<dyn Launch>>,
+}
+
+impl Process {
+    /// A process without workers.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a worker, configured by a file and the environment.
+    #[must_use]
+    pub fn worker<W: Worker>(mut self, config_file: Option<PathBuf>) -> Self {
+        self.workers.push(launch::of::<W>(config_file));
+        self
+    }
+
+    /// The effective configuration of every worker as TOML, secrets hidden.
+    pub fn print_config(&self) -> anyhow::Result<String> {
+        let mut text = String::new();
+        for (worker, others) in self.with_others() {
+            text.push_str(&format!("# {}\n{}\n", worker.name(), worker.print(&others)?));
+        }
+        Ok(text)
+    }
+
+    /// Runs all workers until they end or a signal comes, and says with which code to exit: 0
+    /// after a clean end, 1 after an error, 2 when the configuration is refused.
+    pub async fn run(self) -> ExitCode {
+        let prepared = match self.prepare() {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                complain(&error);
+                return ExitCode::from(2);
+            }
+        };
+        match run_all(prepared).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                tracing::error!(cause = format!("{error:#}"), "the process ends with an error");
+                complain(&error);
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    fn prepare(&self) -> anyhow::Result<Vec<Box<dyn Prepared>>> {
+        self.with_others().map(|(worker, others)| worker.prepare(&others)).collect()
+    }
+
+    /// Every worker with the names of the others.
+    fn with_others(&self) -> impl Iterator<Item = (&dyn Launch, Vec<&'static str>)> + '_ {
+        self.workers.iter().enumerate().map(|(index, worker)| {
+            let others = self.workers.iter().enumerate().filter(move |(other, _)| *other != index);
+            (worker.as_ref(), others.map(|(_, other)| other.name()).collect())
+        })
+    }
+}
+
+/// The `main` of a binary with one worker: understands `--config <file>` and `--print-config`.
+pub async fn run<W: Worker>() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let (file, print) = match words.as_slice() {
+        [] => (None, false),
+        ["--print-config"] => (None, true),
+        ["--config", file] => (Some(*file), false),
+        ["--config", file, "--print-config"] | ["--print-config", "--config", file] => {
+            (Some(*file), true)
+        }
+        _ => {
+            let usage = format!("usage: {} [--config <file>] [--print-config]", W::NAME);
+            complain(&anyhow::anyhow!(usage));
+            return ExitCode::from(2);
+        }
+    };
+    let process = Process::new().worker::<W>(file.map(|file| Path::new(file).to_owned()));
+    if print { show(process.print_config()) } else { process.run().await }
+}
+
+#[expect(clippy::print_stdout, reason = "the answer to --print-config")]
+fn show(config: anyhow::Result<String>) -> ExitCode {
+    match config {
+        Ok(text) => {
+            print!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            complain(&error);
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// The last words of a process: one line with the whole chain of causes.
+#[expect(clippy::print_stderr, reason = "a person or a supervisor must see it without a log")]
+fn complain(error: &anyhow::Error) {
+    eprintln!("error: {error:#}");
+}
+
+/// Makes ring the provider of all TLS in this process. A second call changes nothing.
+pub(crate) fn install_crypto() {
+    // An error means that a provider is installed already, which is what is wanted.
+    drop(rustls::crypto::ring::default_provider().install_default());
+}
+
+async fn run_all(prepared: Vec<Box<dyn Prepared>>) -> anyhow::Result<()> {
+    install_crypto();
+    let names: Vec<&str> = prepared.iter().map(|worker| worker.name()).collect();
+    if let Some(first) = prepared.first() {
+        logging::init(first.log(), &names.join("+"))?;
+    }
+    let mut signals = Signals::listen()?;
+    let mut running = Vec::new();
+    let mut ends = JoinSet::new();
+    for worker in prepared {
+        let (handle, end) = worker.start().await?;
+        running.push(handle);
+        ends.spawn(end);
+    }
+    let result = supervise(&mut signals, &running, &mut ends).await;
+    for worker in &running {
+        worker.gone();
+    }
+    result
+}
+
+/// Waits for workers to end and signals to come. The first error or signal drains all; the
+/// second signal, or the end of the grace, gives up what is still in hand.
+async fn supervise(
+    signals: &mut Signals,
+    running: &[Box<dyn Running>],
+    ends: &mut JoinSet<anyhow::Result<()>>,
+) -> anyhow::Result<()> {
+    let mut result = Ok(());
+    let mut draining = false;
+    loop {
+        tokio::select! {
+            end = ends.join_next() => match end {
+                None => return result,
+                Some(end) => {
+                    if let Err(error) = end.map_err(anyhow::Error::from).flatten() {
+                        result = result.and(Err(error));
+                        drain(running);
+                        draining = true;
+                    }
+                }
+            },
+            signal = signals.next() => match signal {
+                Signal::Reload => running.iter().for_each(|worker| worker.reload()),
+                Signal::Stop if draining => {
+                    running.iter().for_each(|worker| worker.halt());
+                    result = result.and(Err(anyhow::anyhow!("ended at once by a second signal")));
+                }
+                Signal::Stop => {
+                    tracing::info!("draining");
+                    drain(running);
+                    draining = true;
+                }
+            },
+        }
+    }
+}
+
+fn drain(running: &[Box<dyn Running>]) {
+    running.iter().for_each(|worker| worker.stop());
+}
+
+/// How long requests in progress may take to end after their worker has.
+const HTTP_GRACE: Duration = Duration::from_secs(1);

@@ -1,0 +1,79 @@
+//! The order of a lane: tips, epochs, numbers, and what has to be waited for.
+
+use crate::{
+    chain::{ALICE, Ingress, prevhash, work, work_of},
+    desk::Desk,
+};
+use subjects::shares::Reason;
+
+#[test]
+fn a_template_that_is_on_its_way_is_waited_for() {
+    let (known, coming) = (work(100), work(101));
+    let (mut desk, mut ingress) = (Desk::new(&[&known]), Ingress::new("n1", 300));
+    let batch = ingress.honest(&coming, ALICE, 1);
+    desk.publish_ahead(&coming);
+    assert_eq!(desk.submit(&batch).credited(), 1);
+    assert!(desk.waits > 0);
+}
+
+#[test]
+fn a_reorganisation_and_back_costs_no_honest_share() {
+    let (main, rival) = (work(100), work_of("main", 100, prevhash(7_777)));
+    let (mut desk, mut ingress) = (Desk::new(&[&main]), Ingress::new("n1", 300));
+    let before = ingress.honest(&main, ALICE, 2);
+    assert_eq!(desk.submit(&before).credited(), 2);
+    desk.publish(&rival);
+    assert_eq!(desk.submit(&ingress.honest(&rival, ALICE, 1)).credited(), 1);
+    desk.publish_tip(&main);
+    assert_eq!(desk.submit(&ingress.honest(&main, ALICE, 1)).credited(), 1);
+    // What was credited before the reorganisation is not credited again after it.
+    let mut replay = before;
+    replay.batch = ingress.next_batch;
+    let said = desk.submit(&replay);
+    let duplicate = Reason::DuplicateShare;
+    assert_eq!((said.credited(), said.reasons()), (0, vec![(0, duplicate), (1, duplicate)]));
+}
+
+#[test]
+fn a_slow_second_provider_reopens_nothing() {
+    let (old, new) = (work(100), work(101));
+    let (mut desk, mut ingress) = (Desk::new(&[&old, &new]), Ingress::new("n1", 300));
+    assert_eq!(desk.submit(&ingress.honest(&new, ALICE, 1)).credited(), 1);
+    desk.publish(&work_of("slow", 100, prevhash(100)));
+    let back = ingress.honest(&old, ALICE, 1);
+    assert_eq!(desk.submit(&back).reasons(), [(0, Reason::TipClosed)]);
+    assert_eq!(desk.submit(&ingress.honest(&new, ALICE, 1)).credited(), 1);
+}
+
+#[test]
+fn a_new_boot_epoch_counts_from_zero() {
+    let work = work(100);
+    let (mut desk, mut ingress) = (Desk::new(&[&work]), Ingress::new("n1", 300));
+    for _ in 0..3 {
+        desk.submit(&ingress.honest(&work, ALICE, 1));
+    }
+    ingress.restart();
+    let said = desk.submit(&ingress.honest(&work, ALICE, 1));
+    assert_eq!((said.credited(), said.tally.missing_before), (1, 0));
+}
+
+#[test]
+fn a_gap_is_counted_and_what_follows_counts() {
+    let work = work(100);
+    let (mut desk, mut ingress) = (Desk::new(&[&work]), Ingress::new("n1", 300));
+    desk.submit(&ingress.honest(&work, ALICE, 1));
+    ingress.next_batch += 2;
+    let said = desk.submit(&ingress.honest(&work, ALICE, 1));
+    assert_eq!((said.credited(), said.tally.missing_before), (1, 2));
+    let said = desk.submit(&ingress.honest(&work, ALICE, 1));
+    assert_eq!((said.credited(), said.tally.missing_before), (1, 0));
+}
+
+#[test]
+fn lanes_do_not_disturb_one_another() {
+    let (old, new) = (work(100), work(101));
+    let mut desk = Desk::new(&[&old, &new]);
+    let (mut one, mut other) = (Ingress::new("n1", 300), Ingress::new("n1", 301));
+    assert_eq!(desk.submit(&one.honest(&new, ALICE, 1)).credited(), 1);
+    assert_eq!(desk.submit(&other.honest(&old, ALICE, 1)).credited(), 1);
+}
