@@ -4,9 +4,10 @@ SHELL := bash
 .DEFAULT_GOAL := help
 
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/hyperhash
-# One target folder for all checkouts, another for every toolchain: cargo itself knows what is stale.
-TOOLCHAIN := $(shell sha256sum rust-toolchain.toml | cut -c1-12)
-export CARGO_TARGET_DIR ?= $(CACHE)/target-$(TOOLCHAIN)
+# A target folder for every toolchain and checkout: binaries hold the path of their sources, and cargo
+# takes those of another checkout for fresh.
+KEY := $(shell { cat rust-toolchain.toml; pwd -P; } | sha256sum | cut -c1-12)
+export CARGO_TARGET_DIR ?= $(CACHE)/target-$(KEY)
 export PATH := $(HOME)/.cargo/bin:$(CACHE)/tools/bin:$(PATH)
 
 HYPERHASH := $(CARGO_TARGET_DIR)/release/hyperhash

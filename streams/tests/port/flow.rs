@@ -152,6 +152,25 @@ async fn killed_servers_lose_double_and_reorder_nothing() {
     assert_eq!(arrived, sent);
 }
 
+/// A node that was installed anew counts its messages from 1 again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_lost_its_store_is_heard_from_the_start() {
+    let mut world = World::hub(&["n1"]).await;
+    world.leaf("n1").await;
+    let mut sent = Vec::new();
+    send(&world, &mut sent, 5).await;
+    let core = world.worker("operator").await;
+    stored(&core, "SHARES_SUBMITTED", 5).await;
+    world.leaf_server("n1").kill();
+    std::fs::remove_dir_all(world.path("n1-store")).unwrap();
+    world.leaf("n1").await;
+    send(&world, &mut sent, 3).await;
+    let verifier = world.worker("share-verifier").await;
+    let arrived = pull(&verifier, Lane(256), sent.len()).await;
+    let arrived: Vec<_> = arrived.into_iter().map(|message| message.id).collect();
+    assert_eq!(arrived, sent);
+}
+
 /// Publishes the next batches on the leaf, whatever happened to its server meanwhile.
 async fn send(world: &World, sent: &mut Vec<String>, count: usize) {
     let access = world.leaf_access("n1", "ingress-sv2");

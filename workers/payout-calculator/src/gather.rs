@@ -6,7 +6,10 @@ use crate::{
     slices::{Run, Slices},
 };
 use std::collections::BTreeMap;
-use subjects::{MinerId, Work, rounds::SliceLines};
+use subjects::{
+    MinerId, Work,
+    rounds::{Line, SliceLines},
+};
 
 /// Most slices whose lines are asked for at once: each is one subject filter of the reader.
 pub const SLICES_AT_ONCE: u64 = 256;
@@ -86,14 +89,18 @@ impl Gathering {
             return Ok(());
         }
         reading.parts = reading.parts.saturating_add(1);
+        let follows = |first: &Line| reading.last.as_ref().is_none_or(|last| *last < first.miner);
+        let ascends = lines.lines.is_sorted_by(|one, other| one.miner < other.miner);
+        if !ascends || !lines.lines.first().is_none_or(follows) {
+            return Err(GatherError::Order(slice));
+        }
+        if let Some(last) = lines.lines.last() {
+            reading.last = Some(last.miner.clone());
+        }
         for line in lines.lines {
-            if reading.last.as_ref().is_some_and(|last| *last >= line.miner) {
-                return Err(GatherError::Order(slice));
-            }
             let overflow = || GatherError::Overflow(slice);
             reading.work = reading.work.checked_add(line.work).ok_or_else(overflow)?;
             reading.miners = reading.miners.saturating_add(1);
-            reading.last = Some(line.miner.clone());
             let sum = self.works.entry(line.miner).or_default();
             *sum = sum.checked_add(line.work).ok_or_else(overflow)?;
         }

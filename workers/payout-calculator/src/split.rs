@@ -76,7 +76,7 @@ pub fn share_out(amount: Sats, works: &[Work]) -> Result<Vec<Sats>, SplitError> 
 fn proportion(amount: Sats, work: Work, total: U256) -> Option<(Sats, U256)> {
     // 2^51 satoshis times 2^128 hashes fit 256 bits.
     let product = U256::from(amount.to_u64()).checked_mul(U256::from(work.to_u128()))?;
-    let (floor, remainder) = (product.checked_div(total)?, product.checked_rem(total)?);
+    let (floor, remainder) = (!total.is_zero()).then(|| product.div_mod(total))?;
     Some((Sats::new(u64::try_from(floor).ok()?)?, remainder))
 }
 

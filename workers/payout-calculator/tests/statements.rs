@@ -94,6 +94,13 @@ fn a_window_is_the_smallest_run_of_whole_slices_that_is_enough() {
 }
 
 #[test]
+fn a_window_that_is_exactly_enough_takes_no_slice_more() {
+    let slices = [slice(&[(1, 10)]), slice(&[(2, 64)]), confirmed(&[(3, 64)])];
+    let window = &bodies(WINDOW, &slices)[&height_of(3)].window;
+    assert_eq!((window.first_slice, window.work), (2, Work::new(128)));
+}
+
+#[test]
 fn while_history_is_short_a_window_is_all_there_is() {
     let slices = [slice(&[(1, 1)]), confirmed(&[(2, 1)]), confirmed(&[(3, 1)])];
     let bodies = bodies(WINDOW, &slices);

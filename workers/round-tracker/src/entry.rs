@@ -67,10 +67,17 @@ enum Unreadable {
 
 impl Content {
     fn of(batch: &Accepted) -> Result<Self, Unreadable> {
-        let mut credits = Credits::default();
+        // First by job, of which there are few and which need no search, then by miner.
+        let mut by_job = vec![(Work::ZERO, 0_u64); batch.jobs.len()];
         for share in &batch.shares {
-            let job = batch.job_of(share).ok_or(Unreadable::NoJob)?;
-            credits.add(&job.miner, share.work, 1).ok_or(Unreadable::Overflow)?;
+            let job = usize::try_from(share.share.job).ok().and_then(|job| by_job.get_mut(job));
+            let (work, shares) = job.ok_or(Unreadable::NoJob)?;
+            *work = work.checked_add(share.work).ok_or(Unreadable::Overflow)?;
+            *shares = shares.saturating_add(1);
+        }
+        let mut credits = Credits::default();
+        for (job, (work, shares)) in batch.jobs.iter().zip(by_job).filter(|(_, did)| did.1 > 0) {
+            credits.add(&job.miner, work, shares).ok_or(Unreadable::Overflow)?;
         }
         let last = batch.shares.last().map(|share| LastShare::of(batch, share)).transpose()?;
         Ok(Self { credits, last })

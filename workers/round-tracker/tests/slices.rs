@@ -75,6 +75,15 @@ fn a_slice_ends_with_the_message_that_fills_it() {
     assert_eq!((lines[0].work, lines[0].shares), (Work::new((1 << 25) + (1 << 10)), 2));
 }
 
+/// On the easiest chain a block takes 2 hashes, so 1/64 of one, rounded up, is 1.
+#[test]
+fn a_slice_is_full_when_its_work_is_exactly_enough() {
+    let entry = Entry::read(&batch(0, &[(1, 0)], 0x207f_ffff, None).encode());
+    let facts = Tracker::new().count(&entry, at(1)).unwrap();
+    let slice = &decode::<SliceClosed>(&facts)[0];
+    assert_eq!((slice.work, slice.network_work), (Work::new(1), Work::new(2)));
+}
+
 #[test]
 fn a_solving_share_ends_slice_and_round() {
     let mut tracker = Tracker::new();

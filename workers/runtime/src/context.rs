@@ -19,7 +19,10 @@ use std::{
     fmt,
     future::Future,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 use subjects::Timestamp;
@@ -49,6 +52,7 @@ pub(crate) struct Shell {
     /// Cancelled when the grace is over: give up what is in hand.
     pub(crate) halt: CancellationToken,
     pub(crate) announced: Mutex<BTreeMap<String, String>>,
+    connections: AtomicUsize,
     /// Connections, kept so that what was said last is still sent.
     clients: Mutex<Vec<async_nats::Client>>,
     read_only: watch::Sender<bool>,
@@ -99,6 +103,7 @@ impl<C> Context<C> {
             stop: stop.clone(),
             halt: CancellationToken::new(),
             announced: Mutex::default(),
+            connections: AtomicUsize::new(0),
             clients: Mutex::default(),
             reloads: watch::Sender::new(0),
             tasks: Tasks::default(),
@@ -239,8 +244,8 @@ const BUS_CHECKS: [&str; 4] = ["bus", "bus-2", "bus-3", "bus-4"];
 impl Shell {
     /// The name of the readiness check of the next bus connection.
     pub(crate) fn next_bus_check(&self) -> &'static str {
-        let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        BUS_CHECKS.get(clients.len()).copied().unwrap_or("bus-more")
+        let index = self.connections.fetch_add(1, Ordering::Relaxed);
+        BUS_CHECKS.get(index).copied().unwrap_or("bus-more")
     }
 
     pub(crate) fn connected(&self, client: async_nats::Client) {
@@ -249,8 +254,8 @@ impl Shell {
 
     /// Sends what the connections still hold.
     async fn flush(&self) {
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner).split_off(0);
-        for client in clients.drain(..) {
+        let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner).split_off(0);
+        for client in clients {
             if !matches!(tokio::time::timeout(FLUSH_DEADLINE, client.flush()).await, Ok(Ok(()))) {
                 tracing::warn!("the bus was gone before everything was said");
             }

@@ -132,18 +132,15 @@ enum Flow {
 
 impl<T: Transform> Driver<T> {
     async fn run(&mut self, sources: Vec<Source>) -> Result<(), DriveError> {
-        for replay in self.transform.history() {
-            if self.recall(replay).await? == Flow::Stop {
-                return Ok(());
-            }
-        }
+        let stop = self.stop.clone();
+        let opened = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(()),
+            opened = self.open(sources) => opened?,
+        };
         let probes = watch::Sender::new(0_u64);
-        let mut slots = FuturesUnordered::new();
-        for source in sources {
-            let slot =
-                Slot::open(&self.reads, source, |stream| self.transform.start(stream)).await?;
-            slots.push(slot.ready(probes.subscribe()));
-        }
+        let mut slots: FuturesUnordered<_> =
+            opened.into_iter().map(|slot| slot.ready(probes.subscribe())).collect();
         loop {
             let (mut slot, ready) = tokio::select! {
                 biased;
@@ -171,19 +168,43 @@ impl<T: Transform> Driver<T> {
         }
     }
 
+    /// Recalls the history, then opens all sources.
+    async fn open(&mut self, sources: Vec<Source>) -> Result<Vec<Box<Slot>>, DriveError> {
+        for replay in self.transform.history() {
+            self.replay(replay).await?;
+        }
+        let mut slots = Vec::new();
+        for source in sources {
+            let start = |stream: &str| self.transform.start(stream);
+            slots.push(Slot::open(&self.reads, source, start).await?);
+        }
+        Ok(slots)
+    }
+
+    /// Recalls everything that an input needs; cut off when the run must stop.
+    async fn recall_before(&mut self, input: &T::Input) -> Result<Flow, DriveError> {
+        let stop = self.stop.clone();
+        for _ in 0..MAX_REPLAYS {
+            let Some(replay) = self.transform.before(input) else { return Ok(Flow::On) };
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(Flow::Stop),
+                replayed = self.replay(replay) => replayed?,
+            }
+            self.transform.recalled(input);
+        }
+        Err(DriveError::EndlessReplays { worker: self.shell.name })
+    }
+
     /// Hears a part of a stream up to its present end.
-    async fn recall(&mut self, replay: Replay) -> Result<Flow, DriveError> {
+    async fn replay(&mut self, replay: Replay) -> Result<(), DriveError> {
         let stream = replay.stream.as_str();
         let bus = if self.writes.keeps(stream) { &self.writes } else { &self.reads };
         let mut reader = bus.ordered(stream, replay.filters.clone(), replay.from);
         reader.opened().await?;
         let mut heard = Heard::default();
         while !reader.caught_up() {
-            let delivery = tokio::select! {
-                biased;
-                () = self.stop.cancelled() => return Ok(Flow::Stop),
-                delivery = reader.next() => delivery?,
-            };
+            let delivery = reader.next().await?;
             heard.note(&delivery);
             match T::decode(&delivery.subject, &delivery.kind, &delivery.body) {
                 Ok(past) => self.transform.recall(past, &delivery.position),
@@ -196,7 +217,7 @@ impl<T: Transform> Driver<T> {
         }
         reader.close().await;
         self.writes.chains().continue_from(&replay, heard).await;
-        Ok(Flow::On)
+        Ok(())
     }
 
     /// Takes one delivery in hand, and settles it unless it must wait.
@@ -212,15 +233,8 @@ impl<T: Transform> Driver<T> {
                 return self.settle(slot, delivery, "parked").await;
             }
         };
-        for replays in 0.. {
-            let Some(replay) = self.transform.before(&input) else { break };
-            if replays >= MAX_REPLAYS {
-                return Err(DriveError::EndlessReplays { worker: self.shell.name });
-            }
-            if self.recall(replay).await? == Flow::Stop {
-                return Ok(Flow::Stop);
-            }
-            self.transform.recalled(&input);
+        if self.recall_before(&input).await? == Flow::Stop {
+            return Ok(Flow::Stop);
         }
         let now = self.shell.clock.now();
         let outcome = self.transform.handle(now, input, &delivery.position);

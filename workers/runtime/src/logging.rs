@@ -2,7 +2,9 @@
 
 use crate::config::{LogConfig, LogFormat};
 use anyhow::Context as _;
-use std::sync::OnceLock;
+use std::{sync::OnceLock, time::Duration};
+use tokio::task::JoinHandle;
+use tracing_loki::BackgroundTaskController;
 use tracing_subscriber::{
     EnvFilter, Layer, Registry, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt,
 };
@@ -26,19 +28,44 @@ pub(crate) enum LevelError {
     NotOurs,
 }
 
+/// How long the last lines may take to reach Loki.
+const SHIP_DEADLINE: Duration = Duration::from_secs(1);
+
+/// The way of logs out of this process.
+#[derive(Default)]
+pub(crate) struct Logs {
+    shipper: Option<(BackgroundTaskController, JoinHandle<()>)>,
+}
+
+impl Logs {
+    /// Ships the last lines.
+    pub(crate) async fn finish(self) {
+        let Some((controller, shipper)) = self.shipper else { return };
+        let shipping = async {
+            controller.shutdown().await;
+            shipper.await
+        };
+        // What has not arrived by then is on standard output all the same.
+        drop(tokio::time::timeout(SHIP_DEADLINE, shipping).await);
+    }
+}
+
 /// Starts logging for the whole process. `workers` labels what goes to Loki.
-pub(crate) fn init(config: &LogConfig, workers: &str) -> anyhow::Result<()> {
+pub(crate) fn init(config: &LogConfig, workers: &str) -> anyhow::Result<Logs> {
     let filter = EnvFilter::try_new(&config.level).context("the log level")?;
     let (filter, handle) = reload::Layer::new(filter);
     let mut layers = vec![printer(config.format)];
+    let mut logs = Logs::default();
     if let Some(url) = &config.loki_url {
-        layers.push(loki(url, workers)?);
+        let (layer, shipper) = loki(url, workers)?;
+        layers.push(layer);
+        logs.shipper = Some(shipper);
     }
     if tracing_subscriber::registry().with(filter).with(layers).try_init().is_ok() {
         // A second set can only come from a second `init`, which does not get here.
         LEVEL.get_or_init(|| handle);
     }
-    Ok(())
+    Ok(logs)
 }
 
 fn printer(format: LogFormat) -> BoxedLayer {
@@ -49,15 +76,17 @@ fn printer(format: LogFormat) -> BoxedLayer {
 }
 
 #[expect(clippy::disallowed_methods, reason = "logs outlive every worker's own tasks")]
-fn loki(url: &str, workers: &str) -> anyhow::Result<BoxedLayer> {
+fn loki(
+    url: &str,
+    workers: &str,
+) -> anyhow::Result<(BoxedLayer, (BackgroundTaskController, JoinHandle<()>))> {
     let url = url::Url::parse(url).context("log.loki_url")?;
-    let (layer, shipper) = tracing_loki::builder()
+    let (layer, controller, shipper) = tracing_loki::builder()
         .label("service", "hyperhash")?
         .label("worker", workers)?
         .extra_field("pid", std::process::id().to_string())?
-        .build_url(url)?;
-    tokio::spawn(shipper);
-    Ok(layer.boxed())
+        .build_controller_url(url)?;
+    Ok((layer.boxed(), (controller, tokio::spawn(shipper))))
 }
 
 /// Changes the level of the whole process.

@@ -3,7 +3,10 @@
 mod launch;
 mod signals;
 
-use crate::{Context, WorkerConfig, logging};
+use crate::{
+    Context, WorkerConfig,
+    logging::{self, Logs},
+};
 use launch::{Launch, Prepared, Running};
 use signals::{Signal, Signals};
 use std::{
@@ -70,7 +73,6 @@ impl Process {
         match run_all(prepared).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                tracing::error!(cause = format!("{error:#}"), "the process ends with an error");
                 complain(&error);
                 ExitCode::FAILURE
             }
@@ -140,22 +142,34 @@ pub(crate) fn install_crypto() {
 async fn run_all(prepared: Vec<Box<dyn Prepared>>) -> anyhow::Result<()> {
     install_crypto();
     let names: Vec<&str> = prepared.iter().map(|worker| worker.name()).collect();
-    if let Some(first) = prepared.first() {
-        logging::init(first.log(), &names.join("+"))?;
-    }
-    let mut signals = Signals::listen()?;
+    let logs = match prepared.first() {
+        Some(first) => logging::init(first.log(), &names.join("+"))?,
+        None => Logs::default(),
+    };
     let mut running = Vec::new();
-    let mut ends = JoinSet::new();
-    for worker in prepared {
-        let (handle, end) = worker.start().await?;
-        running.push(handle);
-        ends.spawn(end);
+    let result = run_until_end(prepared, &mut running).await;
+    if let Err(error) = &result {
+        tracing::error!(cause = format!("{error:#}"), "the process ends with an error");
     }
-    let result = supervise(&mut signals, &running, &mut ends).await;
-    for worker in &running {
-        worker.gone();
-    }
+    running.iter().for_each(|worker| worker.gone());
+    logs.finish().await;
     result
+}
+
+/// Starts all workers, and only when all have their listeners lets them work.
+async fn run_until_end(
+    prepared: Vec<Box<dyn Prepared>>,
+    running: &mut Vec<Box<dyn Running>>,
+) -> anyhow::Result<()> {
+    let mut signals = Signals::listen()?;
+    let mut lives = Vec::new();
+    for worker in prepared {
+        let (handle, life) = worker.start().await?;
+        running.push(handle);
+        lives.push(life);
+    }
+    let mut ends: JoinSet<_> = lives.into_iter().collect();
+    supervise(&mut signals, running, &mut ends).await
 }
 
 /// Waits for workers to end and signals to come. The first error or signal drains all; the

@@ -11,7 +11,7 @@
 //!     url = "tls://127.0.0.1:4222"
 //!     creds_file = "/etc/hyperhash/creds/template-publisher.creds"
 //!
-//!     # In order of priority: the first one that is well is followed.
+//!     ## In order of priority: the first one that is well is followed.
 //!     [[providers]]
 //!     id = "core-a"
 //!     zmq = ["tcp://127.0.0.1:28332"]

@@ -96,7 +96,9 @@ async fn active<B: Bitcoind>(
         bus.forget_chain(&format!("templates.new.{provider}")).await;
         bus.forget_chain(&format!("templates.tip.{provider}")).await;
     }
-    let views = Arc::new(channel::Sender::new(vec![View::default(); nodes.len()]));
+    // Silence counts from here.
+    let unseen = View { answered_at: ctx.clock().monotonic(), ..View::default() };
+    let views = Arc::new(channel::Sender::new(vec![unseen; nodes.len()]));
     let healths = channel::Sender::new(Vec::new());
     let mut tasks = JoinSet::new();
     for (index, (provider, node)) in nodes.iter().enumerate() {

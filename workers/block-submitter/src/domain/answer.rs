@@ -18,6 +18,12 @@ pub fn meaning(answer: SubmitAnswer) -> (Answer, Option<String>) {
     (meaning, Some(words.chars().take(MAX_DETAIL_LENGTH).collect()))
 }
 
+/// Whether the bitcoind has not heard of the block's parent yet: another provider's may be a moment
+/// behind, and must be asked again.
+pub fn is_early(answer: &SubmitAnswer) -> bool {
+    answer.0.as_deref() == Some("prev-blk-not-found")
+}
+
 /// A metric's label for an answer.
 pub const fn label(answer: Answer) -> &'static str {
     match answer {
@@ -51,6 +57,13 @@ mod tests {
             assert_eq!(of(invalid), Answer::Rejected);
             assert!(!has_taken(of(invalid)));
         }
+    }
+
+    #[test]
+    fn a_missing_parent_may_still_come() {
+        let early = |words: &str| is_early(&SubmitAnswer(Some(words.to_owned())));
+        assert!(early("prev-blk-not-found") && !early("bad-prevblk"));
+        assert!(!is_early(&SubmitAnswer(None)));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::archive::{Archive, RebuildError};
 use crate::{
     Config,
     domain::{
-        answer::{label, meaning},
+        answer::{is_early, label, meaning},
         claims::{ClaimRefusal, Judgement, Known},
         outcomes::Book,
     },
@@ -32,6 +32,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Claims that may wait so at once.
 const MAX_WAITING: usize = 32;
+
+/// How long a block's parent may take to reach this bitcoind before the answer counts.
+const PARENT_PATIENCE: Duration = Duration::from_secs(120);
 
 /// First and longest pause before a block is handed in again after bitcoind did not answer.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
@@ -151,6 +154,9 @@ impl<B: Bitcoind> Desk<B> {
         let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
         loop {
             match self.ask_once(solved).await {
+                Ok(words) if is_early(&words) && self.since(heard) < PARENT_PATIENCE => {
+                    tracing::debug!(hash = %solved.hash, "bitcoind waits for the block's parent");
+                }
                 Ok(words) => return Some(self.answered(solved, words, heard)),
                 Err(error) => {
                     let cause = format!("{:#}", anyhow::Error::from(error));
@@ -174,7 +180,7 @@ impl<B: Bitcoind> Desk<B> {
 
     fn answered(&self, solved: &Solved, words: SubmitAnswer, heard: Duration) -> Submitted {
         let (answer, detail) = meaning(words);
-        let took = self.ctx.clock().monotonic().saturating_sub(heard);
+        let took = self.since(heard);
         let latency_ms = u32::try_from(took.as_millis()).unwrap_or(u32::MAX);
         let (metrics, provider) = (self.ctx.metrics(), self.provider.as_str());
         let took_ms = took.as_secs_f64() * 1_000.0;
@@ -188,6 +194,10 @@ impl<B: Bitcoind> Desk<B> {
         );
         let (provider, at) = (self.provider.clone(), self.ctx.now());
         Submitted { hash, provider, answer, detail, at, latency_ms }
+    }
+
+    fn since(&self, earlier: Duration) -> Duration {
+        self.ctx.clock().monotonic().saturating_sub(earlier)
     }
 
     fn in_hand(&self) -> MutexGuard<'_, BTreeMap<BlockHash, Arc<OnceCell<Submitted>>>> {

@@ -165,6 +165,21 @@ async fn a_bitcoind_that_is_down_is_asked_until_it_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bitcoind_that_is_a_block_behind_is_asked_again() {
+    let (server, bus) = bus().await;
+    let node = Fake::default();
+    node.answer_with(Some("prev-blk-not-found"));
+    let submitter = Submitter::start(&server, "core-b", node.clone());
+    let (claim, _) = easy(&bus).await;
+    bus.publish(Publication::any(&claim)).await.unwrap();
+    let asked = async || node.submitted().len() > 1;
+    testing::until("it is asked again", DEADLINE, asked).await.unwrap();
+    node.answer_with(None);
+    assert_eq!(Reader::new(&bus).submitted().await.answer, Answer::Accepted);
+    submitter.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_block_beside_the_chain_is_orphaned_or_refused_by_whether_it_was_taken() {
     for (words, result) in [
         (Some("inconclusive"), BlockResult::Orphaned),
@@ -213,6 +228,9 @@ async fn one_outcome_whoever_decides_and_a_deep_reorganisation_is_an_alarm() {
     let first = Submitter::start(&server, "core-a", node.clone());
     let second = Submitter::start(&server, "core-a", node.clone());
     let other = Submitter::start(&server, "core-b", node.clone());
+    for submitter in [&first, &second, &other] {
+        submitter.ready().await;
+    }
     ask(&bus, "core-a", &claim).await;
     first.stop().await;
     node.set_block(105, BlockHash([0xab; 32]));

@@ -69,6 +69,12 @@ impl Submitter {
         Self { ctx, tasks }
     }
 
+    /// Waits until it has its place in the queue of all.
+    pub(crate) async fn ready(&self) {
+        let ready = async || self.ctx.is_ready();
+        testing::until("the submitter is ready", DEADLINE, ready).await.unwrap();
+    }
+
     /// Drains it.
     pub(crate) async fn stop(mut self) {
         self.ctx.stop.cancel();

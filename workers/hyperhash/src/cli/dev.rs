@@ -88,10 +88,22 @@ pub(super) struct Settings {
     #[arg(long, env = "HYPERHASH_DEV_ROOT", hide_env_values = true, value_name = "FOLDER")]
     root: Option<PathBuf>,
     /// A port of your choice; may be given several times
-    #[arg(long = "port", value_name = "NAME=NUMBER")]
+    #[arg(
+        long = "port",
+        env = "HYPERHASH_DEV_PORTS",
+        hide_env_values = true,
+        value_delimiter = ',',
+        value_name = "NAME=NUMBER"
+    )]
     ports: Vec<Choice>,
     /// Hashes per second of each of the two miners
-    #[arg(long, default_value_t = 200_000, value_name = "HASHES")]
+    #[arg(
+        long,
+        default_value_t = 200_000,
+        env = "HYPERHASH_DEV_HASHRATE",
+        hide_env_values = true,
+        value_name = "HASHES"
+    )]
     hashrate: u64,
 }
 

@@ -83,6 +83,9 @@ fn advice(log: &str) -> &'static str {
         "The disk is full: free some space, then start again; nothing acknowledged is lost."
     } else if says(&["corrupt", "invalid checkpoint", "could not read block", "damaged"]) {
         "Its data is damaged: `hyperhash dev reset` starts over with empty data."
+    } else if says(&["unshare failed", "mount: ", "chroot: "]) {
+        "This system does not let us mount a private root: in a container, run it with the right \
+         to mount, or install the servers so that no private root is needed."
     } else if says(&["cannot obtain a lock", "lock file", "another postmaster"]) {
         "Another process uses its data: `hyperhash dev down` ends what was left behind."
     } else {

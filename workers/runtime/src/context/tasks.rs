@@ -1,5 +1,6 @@
 //! The tasks of a worker: named, supervised, awaited.
 
+use crate::bus::ConnectError;
 use anyhow::Context as _;
 use futures_util::FutureExt;
 use std::{
@@ -44,6 +45,7 @@ impl Tasks {
                 () = halt.cancelled() => Ok(Ok(())),
             };
             let result = result.unwrap_or_else(|panic| Err(anyhow::anyhow!(words_of(&*panic))));
+            let result = result.or_else(|error| if is_end(&error) { Ok(()) } else { Err(error) });
             if let Err(error) = result.with_context(|| format!("task {name} failed")) {
                 lock(&state).failure.get_or_insert(error);
                 stop.cancel();
@@ -83,6 +85,11 @@ fn lock(state: &Mutex<State>) -> std::sync::MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Whether a task ended because the process did, while it still waited for the bus.
+fn is_end(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(ConnectError::Stopped))
+}
+
 fn words_of(panic: &(dyn Any + Send)) -> String {
     let words = panic
         .downcast_ref::<&str>()
@@ -93,7 +100,7 @@ fn words_of(panic: &(dyn Any + Send)) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::Context;
+    use crate::{BusConfig, Context};
     use std::time::Duration;
 
     const GRACE: Duration = Duration::from_millis(50);
@@ -114,6 +121,18 @@ mod tests {
         context.stop.cancelled().await;
         let error = context.finish(GRACE).await.unwrap_err();
         assert_eq!(format!("{error:#}"), "task reader failed: panicked: oh");
+    }
+
+    #[tokio::test]
+    async fn to_end_while_the_bus_is_awaited_is_no_error() {
+        let context = Context::detached("toy", ());
+        let main = context.clone();
+        context.spawn("main", async move {
+            // Port 1 of a loopback interface: nobody answers there.
+            main.connect(&BusConfig::new("nats://127.0.0.1:1")).await?;
+            Ok(())
+        });
+        context.finish(Duration::from_secs(10)).await.unwrap();
     }
 
     #[tokio::test]
