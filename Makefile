@@ -38,12 +38,11 @@ prepare: ## install what is missing and make the private root with the servers
 	@deploy/regtest/prepare.sh
 
 test: prepare lint ## everything that CI runs
-	cargo build --package hyperhash
 	cargo test --workspace --no-fail-fast
 
 e2e: prepare ## the whole network on real servers, with a lying node, faults and the audit
-	cargo build --package hyperhash
-	cargo test --package system-tests --features e2e --test e2e_network
+	cargo build --workspace --bins
+	cargo test --workspace --test e2e_network -- --nocapture
 
 lint: ## formatting, clippy, rules of the tree, stale files, licences, spelling
 	cargo fmt --all --check

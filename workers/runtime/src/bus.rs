@@ -6,6 +6,7 @@ mod config;
 mod connection;
 mod consumer;
 mod delivery;
+mod denied;
 mod objects;
 mod ordered;
 mod publish;
@@ -59,9 +60,14 @@ pub enum BusError {
     /// Nobody answers there: no such stream or service, no leader, or a link is down.
     #[error("nobody answers at `{0}`")]
     NoResponders(String),
-    /// No answer in time. Also what a missing right looks like.
-    #[error("no answer from `{0}` in time (is the right to ask it missing?)")]
+    /// No answer in time.
+    #[error("no answer from `{0}` in time")]
     TimedOut(String),
+    /// The user has no right to ask it.
+    #[error(
+        "this user may not ask `{0}`: use a credential that may, or change the declared rights"
+    )]
+    Denied(String),
     /// The stream does not exist.
     #[error("there is no stream `{0}`: run `hyperhash streams apply`")]
     NoSuchStream(String),
@@ -225,7 +231,10 @@ impl BusError {
     /// Whether asking again later may help.
     pub const fn is_transient(&self) -> bool {
         match self {
-            Self::NoResponders(_) | Self::TimedOut(_) | Self::Client { .. } => true,
+            // A right that is missing may be given while the process runs.
+            Self::NoResponders(_) | Self::TimedOut(_) | Self::Denied(_) | Self::Client { .. } => {
+                true
+            }
             // JetStream's "temporarily unavailable".
             Self::Refused { code, .. } => *code == 10_008,
             Self::NoSuchStream(_) | Self::Unreadable { .. } | Self::Stopped => false,

@@ -32,8 +32,11 @@ fn number(status: &Value, path: &str) -> u64 {
 
 #[test]
 fn the_whole_network() {
+    let begin = std::time::Instant::now();
+    let told = |what: &str| eprintln!("{:>6.1} s  {what}", begin.elapsed().as_secs_f64());
     let network = Network::up(&["--hashrate", "400000"]);
     let runtime = tokio::runtime::Runtime::new().unwrap();
+    told("the network is up");
 
     let status = network.until("paying", |status| {
         number(status, "/shares/recorded") >= 200
@@ -41,19 +44,29 @@ fn the_whole_network() {
             && number(status, "/statements/count") >= 1
     });
     statement_adds_up(&status);
+    told("a block is stated");
     runtime.block_on(coinbase::pays_as_stated(&network));
-    reader::sees_shares_and_nothing_else(&network);
+    told("coinbases pay as stated");
+    reader::sees_what_the_schemas_describe(&network);
+    runtime.block_on(reader::may_do_nothing_else(&network));
+    told("a data team reads, and nothing else");
     runtime.block_on(hostile::gets_nothing(&network));
+    told("a lying node gets nothing");
 
     faults::hub_hangs(&network);
+    told("the hub hung and came back");
     faults::every_worker_is_killed(&network);
+    told("every worker was killed");
     let status = network.until("ready again", |status| status["state"] == "ready");
     let before = number(&status, "/shares/recorded");
     network.until("recording again", |status| number(status, "/shares/recorded") > before + 50);
+    told("shares are recorded again");
 
     runtime.block_on(audit(&network));
+    told("the audit is clean");
     let data = network.data().to_owned();
     network.down();
+    told("the network is down");
     no_secret_was_logged(&data);
     nothing_is_left_running(&data);
 }

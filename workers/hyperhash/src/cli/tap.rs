@@ -10,7 +10,7 @@ use std::{
     str::FromStr,
     time::Duration,
 };
-use worker_runtime::{BusConfig, Context, Delivery, TlsConfig, transform::Start};
+use worker_runtime::{BusConfig, Context, Delivery, TlsConfig, bus::BusError, transform::Start};
 
 /// Show messages of the bus, one a line, whatever they are written in.
 ///
@@ -97,6 +97,11 @@ impl Args {
             bus = context.connect(&config) => bus?,
             interrupted = tokio::signal::ctrl_c() => return Ok(interrupted?),
         };
+        // A reader waits for streams and rights that may still come; a person wants to know.
+        let asked = bus.stream_info(&stream).await;
+        if let Err(error @ (BusError::Denied(_) | BusError::NoSuchStream(_))) = asked {
+            return Err(error).context(format!("`{}` cannot be shown", self.subject));
+        }
         let mut messages = bus.ordered(&stream, vec![self.subject.clone()], self.from.0);
         let mut left = self.count.unwrap_or(u64::MAX);
         while left > 0 {

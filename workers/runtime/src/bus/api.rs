@@ -1,7 +1,13 @@
 //! Questions to JetStream, as JSON over request and reply.
 
-use super::{BusError, Delivery, StreamInfo, delivery::StoredMessage, time::millis_of_rfc3339};
-use async_nats::{Client, client::RequestErrorKind};
+use super::{
+    BusError, Delivery, StreamInfo, delivery::StoredMessage, denied::Denials,
+    time::millis_of_rfc3339,
+};
+use async_nats::{
+    Client,
+    client::{RequestError, RequestErrorKind},
+};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::json;
@@ -21,6 +27,7 @@ const CODE_NO_MESSAGE: u64 = 10_037;
 #[derive(Clone)]
 pub(super) struct Api {
     client: Client,
+    denials: Denials,
     prefix: String,
 }
 
@@ -67,9 +74,9 @@ struct MessageAnswer {
 }
 
 impl Api {
-    pub(super) fn new(client: Client, domain: Option<&str>) -> Self {
+    pub(super) fn new(client: Client, denials: Denials, domain: Option<&str>) -> Self {
         let prefix = domain.map_or("$JS.API".to_owned(), |domain| format!("$JS.{domain}.API"));
-        Self { client, prefix }
+        Self { client, denials, prefix }
     }
 
     pub(super) fn prefix(&self) -> &str {
@@ -92,7 +99,7 @@ impl Api {
             subject: subject.clone(),
             reason: error.to_string(),
         })?;
-        let answer = ask(&self.client, &subject, payload.into(), API_TIMEOUT).await?;
+        let answer = self.ask(&subject, payload.into(), API_TIMEOUT).await?;
         let unreadable = |error: serde_json::Error| BusError::Unreadable {
             subject: subject.clone(),
             reason: error.to_string(),
@@ -155,6 +162,36 @@ impl Api {
         let incarnation = self.stream_info(stream).await?.created;
         Delivery::of_store(answer.message, stream, incarnation).map(Some)
     }
+
+    /// One request, one answer.
+    pub(super) async fn ask(
+        &self,
+        subject: &str,
+        payload: Bytes,
+        timeout: Duration,
+    ) -> Result<Bytes, BusError> {
+        let mut complaints = self.denials.listen();
+        let request = async_nats::Request::new().payload(payload).timeout(Some(timeout));
+        tokio::select! {
+            answer = self.client.send_request(subject.to_owned(), request) => match answer {
+                Ok(message) => Ok(message.payload),
+                Err(error) => Err(request_error(subject, &error)),
+            },
+            () = complaints.denied(subject) => Err(BusError::Denied(subject.to_owned())),
+        }
+    }
+}
+
+fn request_error(subject: &str, error: &RequestError) -> BusError {
+    match error.kind() {
+        RequestErrorKind::TimedOut => BusError::TimedOut(subject.to_owned()),
+        RequestErrorKind::NoResponders => BusError::NoResponders(subject.to_owned()),
+        RequestErrorKind::InvalidSubject
+        | RequestErrorKind::MaxPayloadExceeded
+        | RequestErrorKind::Other => {
+            BusError::Client { subject: subject.to_owned(), reason: error.to_string() }
+        }
+    }
 }
 
 /// The same error with the stream's name, where that is what is missing.
@@ -163,32 +200,11 @@ pub(super) fn named(error: BusError, stream: &str) -> BusError {
         BusError::Refused { code: CODE_NO_STREAM, .. } => BusError::NoSuchStream(stream.to_owned()),
         BusError::NoResponders(_)
         | BusError::TimedOut(_)
+        | BusError::Denied(_)
         | BusError::NoSuchStream(_)
         | BusError::Refused { .. }
         | BusError::Unreadable { .. }
         | BusError::Client { .. }
         | BusError::Stopped => error,
-    }
-}
-
-/// One request, one answer.
-pub(super) async fn ask(
-    client: &Client,
-    subject: &str,
-    payload: Bytes,
-    timeout: Duration,
-) -> Result<Bytes, BusError> {
-    let request = async_nats::Request::new().payload(payload).timeout(Some(timeout));
-    match client.send_request(subject.to_owned(), request).await {
-        Ok(message) => Ok(message.payload),
-        Err(error) => Err(match error.kind() {
-            RequestErrorKind::TimedOut => BusError::TimedOut(subject.to_owned()),
-            RequestErrorKind::NoResponders => BusError::NoResponders(subject.to_owned()),
-            RequestErrorKind::InvalidSubject
-            | RequestErrorKind::MaxPayloadExceeded
-            | RequestErrorKind::Other => {
-                BusError::Client { subject: subject.to_owned(), reason: error.to_string() }
-            }
-        }),
     }
 }

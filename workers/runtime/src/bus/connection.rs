@@ -1,6 +1,6 @@
 //! Connecting, staying connected, and telling what happened in between.
 
-use super::{Bus, BusConfig, Inner, api::Api, publish::Publisher};
+use super::{Bus, BusConfig, Inner, api::Api, denied::Denials, publish::Publisher};
 use crate::{context::Shell, metric::Name, secret::SecretError};
 use async_nats::{Client, ConnectOptions, Event, ServerAddr, connection::State};
 use rand::Rng;
@@ -50,6 +50,7 @@ pub enum ConnectError {
 #[derive(Clone)]
 pub(super) struct Link {
     state: watch::Sender<LinkState>,
+    denials: Denials,
 }
 
 /// A moment of a connection.
@@ -62,7 +63,7 @@ pub(super) struct LinkState {
 
 impl Link {
     fn new() -> Self {
-        Self { state: watch::Sender::new(LinkState::default()) }
+        Self { state: watch::Sender::new(LinkState::default()), denials: Denials::new() }
     }
 
     pub(super) fn is_up(&self) -> bool {
@@ -149,7 +150,7 @@ impl Bus {
     }
 
     fn assemble(shell: Arc<Shell>, config: &BusConfig, client: Client, link: Link) -> Self {
-        let api = Api::new(client.clone(), config.domain.as_deref());
+        let api = Api::new(client.clone(), link.denials.clone(), config.domain.as_deref());
         let publisher = Publisher::new(&shell, config);
         Self { inner: Arc::new(Inner { shell, client, api, link, publisher }) }
     }
@@ -275,6 +276,7 @@ fn observe(shell: &Arc<Shell>, link: &Link, check: &'static str, event: &Event) 
             "slow-consumer"
         }
         Event::ServerError(error) => {
+            link.denials.hear(&error.to_string());
             tracing::error!(%error, "the bus refuses");
             "server-error"
         }

@@ -1,6 +1,6 @@
 //! Core NATS: things said, asked and answered without a stream.
 
-use super::{Bus, BusError, api};
+use super::{Bus, BusError};
 use async_nats::Subscriber;
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -78,7 +78,7 @@ pub(super) async fn ask(
     timeout: Duration,
 ) -> Result<Bytes, BusError> {
     tokio::select! {
-        answer = api::ask(&bus.inner.client, subject, payload, timeout) => answer,
+        answer = bus.inner.api.ask(subject, payload, timeout) => answer,
         () = bus.inner.shell.halt.cancelled() => Err(BusError::Stopped),
     }
 }

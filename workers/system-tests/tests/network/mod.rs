@@ -12,6 +12,9 @@ use worker_runtime::{Bus, BusConfig, Context, Delivery, TlsConfig, transform::St
 /// How long anything may take that should happen.
 const PATIENCE: Duration = Duration::from_secs(240);
 
+/// Each look starts a process: the machine has better things to do.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(250);
+
 /// A running network with a data folder of its own; ends with the value.
 pub(crate) struct Network {
     program: PathBuf,
@@ -52,6 +55,7 @@ impl Network {
                 return status;
             }
             assert!(begin.elapsed() < PATIENCE, "not {what} within {PATIENCE:?}: {status:#}");
+            std::thread::park_timeout(BETWEEN_LOOKS);
         }
     }
 
