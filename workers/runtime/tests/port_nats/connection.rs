@@ -89,11 +89,9 @@ async fn a_certificate_and_a_key_open_the_bus_and_rights_bound_it() {
     assert!(String::from_utf8_lossy(&created.await.unwrap()).contains("did_create"));
     assert_eq!(bus.publish(Publication::any(&link(1, 0))).await.unwrap().sequence, 1);
 
-    // What may not be asked is refused at once.
-    let begin = std::time::Instant::now();
+    // What may not be asked is refused by name, where silence would be a timeout.
     let denied = bus.request("others.service", "{}".into(), DEADLINE).await.unwrap_err();
     assert!(matches!(&denied, BusError::Denied(subject) if subject == "others.service"));
-    assert!(begin.elapsed() < DEADLINE, "{denied}");
 
     // A right that is missing is logged, counted and shown; the message is kept.
     let forbidden = bus.publish(Publication::any(&link(2, 0)));
