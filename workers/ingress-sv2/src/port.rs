@@ -57,6 +57,20 @@ pub mod fake {
         changed: watch::Sender<u64>,
         /// How many messages of shares may be stored in all.
         allowed: watch::Sender<u64>,
+        /// What has no end for now.
+        stuck: watch::Sender<Stuck>,
+    }
+
+    /// What a bus does not get done.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub enum Stuck {
+        /// It does all that it is asked.
+        #[default]
+        Nothing,
+        /// Services do not answer.
+        Requests,
+        /// Nothing is stored.
+        Streams,
     }
 
     #[derive(Debug, Default)]
@@ -84,6 +98,7 @@ pub mod fake {
                     said: Mutex::default(),
                     changed: watch::Sender::new(0),
                     allowed: watch::Sender::new(batches),
+                    stuck: watch::Sender::default(),
                 }),
             }
         }
@@ -91,6 +106,11 @@ pub mod fake {
         /// Lets so many more batches of shares be stored.
         pub fn let_batches(&self, more: u64) {
             self.inner.allowed.send_modify(|allowed| *allowed = allowed.saturating_add(more));
+        }
+
+        /// From now on something is stuck, or nothing any more.
+        pub fn stick(&self, stuck: Stuck) {
+            self.inner.stuck.send_replace(stuck);
         }
 
         /// What is stored, of one type.
@@ -115,6 +135,12 @@ pub mod fake {
                 // The sender lives in `self`, so waiting cannot fail.
                 drop(changed.changed().await);
             }
+        }
+
+        async fn unstuck(&self, what: Stuck) {
+            let mut stuck = self.inner.stuck.subscribe();
+            // The sender lives in `self`, so waiting cannot fail.
+            drop(stuck.wait_for(|stuck| *stuck != what).await);
         }
 
         fn read<T>(&self, look: impl FnOnce(&Said) -> T) -> T {
@@ -148,6 +174,7 @@ pub mod fake {
                 // The sender lives in `self`, so waiting cannot fail.
                 drop(allowed.wait_for(|allowed| *allowed >= batch).await);
             }
+            self.unstuck(Stuck::Streams).await;
             self.change(|said| said.stored.push(message));
             Ok(())
         }
@@ -159,6 +186,7 @@ pub mod fake {
             _: Duration,
         ) -> Result<Bytes, BusError> {
             self.change(|said| said.asked.push((subject.to_owned(), payload)));
+            self.unstuck(Stuck::Requests).await;
             Ok(Bytes::new())
         }
     }

@@ -3,7 +3,11 @@
 #[cfg(test)]
 mod support;
 
-use ingress_sv2::{domain::closing::Closing, port::fake::Fake, session::Standing};
+use ingress_sv2::{
+    domain::closing::Closing,
+    port::fake::{Fake, Stuck},
+    session::Standing,
+};
 use std::time::Duration;
 use stratum_core::common_messages_sv2::{Protocol, SetupConnectionOwned};
 use subjects::{Payload, blocks::Claimed, sessions::Changed, shares::Submitted};
@@ -88,12 +92,7 @@ async fn all_miners_start_the_next_block_at_once() {
 #[tokio::test]
 async fn a_block_is_claimed_on_both_roads_before_its_share_is_stored() {
     let pool = Pool::start(Fake::closed(), TRIVIAL, Bounds::default()).await;
-    let mut miner = pool.miner().await;
-    miner.open(ADDRESS, -32).await;
-    for number in 1..=32 {
-        let share = miner.share(number);
-        miner.send(submit(share)).await;
-    }
+    let _miner = find_a_block(&pool).await;
     let both = |bus: &Fake| !bus.asked().is_empty() && !bus.stored::<Claimed>().is_empty();
     timeout(PATIENCE, pool.bus.until(both)).await.unwrap();
     let (subject, question) = pool.bus.asked()[0].clone();
@@ -103,6 +102,34 @@ async fn a_block_is_claimed_on_both_roads_before_its_share_is_stored() {
     assert!(pool.bus.stored::<Submitted>().is_empty());
     let work = pool.chain.work();
     mining::check_claim(&work.template, &work.tip, &asked.header.0, &asked.coinbase.0).unwrap();
+}
+
+/// A miner that hands in so many shares that one of them must be a block.
+async fn find_a_block(pool: &Pool) -> Miner {
+    let mut miner = pool.miner().await;
+    miner.open(ADDRESS, -32).await;
+    for number in 1..=32 {
+        let share = miner.share(number);
+        miner.send(submit(share)).await;
+    }
+    miner
+}
+
+#[tokio::test]
+async fn a_submitter_that_does_not_answer_keeps_no_block_from_the_bus() {
+    let pool = Pool::start(Fake::closed(), TRIVIAL, Bounds::default()).await;
+    pool.bus.stick(Stuck::Requests);
+    let _miner = find_a_block(&pool).await;
+    timeout(PATIENCE, pool.bus.until(|bus| !bus.stored::<Claimed>().is_empty())).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_bus_that_stores_nothing_keeps_no_block_from_the_submitter() {
+    let pool = Pool::start(Fake::open(), TRIVIAL, Bounds::default()).await;
+    pool.bus.stick(Stuck::Streams);
+    let _miner = find_a_block(&pool).await;
+    timeout(PATIENCE, pool.bus.until(|bus| !bus.asked().is_empty())).await.unwrap();
+    assert!(pool.bus.stored::<Claimed>().is_empty());
 }
 
 #[tokio::test]
