@@ -14,7 +14,7 @@ HYPERHASH := $(CARGO_TARGET_DIR)/release/hyperhash
 # DETACH=1 returns when the network is ready; PLAIN=1 prints lines instead of the live view.
 UP_FLAGS := $(if $(DETACH),--detach) $(if $(PLAIN),--plain)
 
-.PHONY: help up down status reset build prepare test e2e lint fmt schemas hooks clean-dev
+.PHONY: help up down status reset build prepare test e2e bench faults lint fmt schemas hooks clean-dev
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,14 @@ e2e: prepare ## the whole network on real servers, with a lying node, faults and
 	cargo build --workspace --bins
 	cargo test --workspace --test e2e_network -- --nocapture
 
+bench: ## what every share costs, measured beside its limit
+	cargo bench --package mining
+
+# SEED=n runs the same chances again, ONLY="a b" these scenarios alone.
+faults: prepare ## break the whole network in every way, and audit every share after each
+	cargo build --release --package hyperhash --package loadtest
+	$(CARGO_TARGET_DIR)/release/loadtest faults --program $(HYPERHASH) $(if $(SEED),--seed $(SEED)) $(ONLY)
+
 lint: ## formatting, clippy, rules of the tree, stale files, licences, spelling
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
@@ -61,6 +69,7 @@ fmt: ## format the sources
 schemas: ## write what is generated: schemas, examples, documentation
 	cargo run --quiet --package schemas -- write
 	cargo run --quiet --package ci -- docs
+	HYPERHASH_WRITE_REFERENCE=1 cargo test --quiet --package hyperhash --test reference
 
 hooks: ## run fast checks before every commit
 	git config core.hooksPath .githooks

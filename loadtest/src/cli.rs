@@ -2,7 +2,9 @@
 
 use crate::{
     audit::{self, Refusals},
+    faults::{self, Scale},
     miner::{self, Event, Figures, MinerConfig},
+    network::Network,
     sv2::{Endpoint, client::Device},
 };
 use anyhow::Context as _;
@@ -38,6 +40,11 @@ enum Command {
     Miner(MinerArgs),
     /// Prove that each acknowledged share is stored, recorded and in a slice, exactly once.
     Audit(AuditArgs),
+    /// Break a whole network on purpose and audit it after every fault. Writes JSON lines.
+    ///
+    /// Starts a network of its own in a temporary folder and ends it. Every chance follows from
+    /// the seed that each line names.
+    Faults(FaultsArgs),
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -93,6 +100,27 @@ struct AuditArgs {
     patience_secs: u64,
 }
 
+#[derive(Debug, Args)]
+struct FaultsArgs {
+    /// Scenarios to run [default: all]
+    scenarios: Vec<String>,
+    /// List the scenarios
+    #[arg(long)]
+    list: bool,
+    /// As little of each as shows something
+    #[arg(long)]
+    short: bool,
+    /// Where all chances come from [default: a new one]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// The program under test
+    #[arg(long, default_value = "hyperhash")]
+    program: PathBuf,
+    /// Hashes per second of each of the two miners
+    #[arg(long, default_value_t = 400_000)]
+    hashrate: u64,
+}
+
 impl Cli {
     /// Does what the command line says.
     ///
@@ -103,6 +131,7 @@ impl Cli {
         match self.command {
             Command::Miner(args) => mine(args).await,
             Command::Audit(args) => check(args).await,
+            Command::Faults(args) => break_it(args).await,
         }
     }
 }
@@ -168,6 +197,27 @@ async fn check(args: AuditArgs) -> anyhow::Result<()> {
     context.finish(Duration::from_secs(1)).await?;
     anyhow::ensure!(report.is_clean(), "{} violations", report.violations);
     Ok(())
+}
+
+async fn break_it(args: FaultsArgs) -> anyhow::Result<()> {
+    if args.list {
+        let mut out = io::stdout().lock();
+        for scenario in faults::ALL {
+            writeln!(out, "{:<18} {}", scenario.name, scenario.what)?;
+        }
+        return Ok(());
+    }
+    let chosen = faults::named(&args.scenarios)
+        .map_err(|name| anyhow::anyhow!("no scenario is called {name}: --list shows all"))?;
+    let scale = if args.short { Scale::Short } else { Scale::Full };
+    let seed = args.seed.unwrap_or_else(rand::random);
+    let data = tempfile::tempdir().context("no folder for the network")?;
+    let hashrate = args.hashrate.to_string();
+    let network = Network::up(&args.program, data.path(), &["--hashrate", &hashrate]).await?;
+    for scenario in chosen {
+        print(&faults::run(scenario, &network, scale, seed).await?)?;
+    }
+    network.down().await
 }
 
 /// Writes a line of JSON.

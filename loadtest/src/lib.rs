@@ -1,14 +1,18 @@
 //! Miners, nodes and faults as scenarios against a running network, and the audit that ends them.
 //!
 //! Modules stand in the order in which a scenario uses them: a way to speak Stratum V2, a miner
-//! that hashes for real and remembers every acknowledgement, and the audit that asks stream,
-//! database and slices for each of those.
+//! that hashes for real and remembers every acknowledgement, the audit that asks stream, database
+//! and slices for each of those, a whole network, and what can go wrong with it.
 
 pub mod sv2;
 
 pub mod miner;
 
 pub mod audit;
+
+pub mod network;
+
+pub mod faults;
 
 pub mod cli;
 

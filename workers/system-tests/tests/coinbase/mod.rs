@@ -1,7 +1,7 @@
 //! What the chain itself says of our blocks.
 
-use crate::network::Network;
 use bitcoind_rpc::{Rpc, RpcConfig};
+use loadtest::network::Network;
 use serde_json::{Value, json};
 use subjects::{
     Payload,
@@ -14,14 +14,15 @@ use worker_runtime::transform::Start;
 /// The coinbase of every stated block, read back from bitcoind: subsidy to the treasury, fees to
 /// the finder; and the parts of its statement add up to it.
 pub(crate) async fn pays_as_stated(network: &Network) {
-    let bus = network.bus("data-reader").await;
-    let statements: Vec<Statement> = bus.all(streams::PAYOUTS, Statement::FILTER).await;
-    let confirmed: Vec<Outcome> = bus.all(streams::BLOCKS, Outcome::FILTER).await;
-    let solved: Vec<Solved> = bus.all(streams::BLOCKS, Solved::FILTER).await;
-    let template = bus.first(streams::TEMPLATES, templates::New::FILTER, Start::First).await;
+    let bus = network.bus("data-reader").await.unwrap();
+    let statements: Vec<Statement> = bus.all(streams::PAYOUTS, Statement::FILTER).await.unwrap();
+    let confirmed: Vec<Outcome> = bus.all(streams::BLOCKS, Outcome::FILTER).await.unwrap();
+    let solved: Vec<Solved> = bus.all(streams::BLOCKS, Solved::FILTER).await.unwrap();
+    let template =
+        bus.first(streams::TEMPLATES, templates::New::FILTER, Start::First).await.unwrap();
     let treasury = templates::New::decode(&template.body).unwrap().coinbase_rule.treasury_script;
     assert!(!statements.is_empty() && !confirmed.is_empty());
-    let rpc = rpc(network);
+    let rpc = rpc(network).await;
     for statement in statements {
         let body = statement.body().unwrap();
         let block: Value =
@@ -44,13 +45,12 @@ pub(crate) async fn pays_as_stated(network: &Network) {
         let solved = solved.iter().find(|solved| solved.hash == body.block_hash).unwrap();
         assert_eq!((solved.subsidy, solved.fees), (body.subsidy, body.fees));
     }
-    bus.finish().await;
+    bus.finish().await.unwrap();
 }
 
-fn rpc(network: &Network) -> Rpc {
-    let status = network.status();
-    let endpoint = &status["endpoints"]["bitcoind"];
-    let text = |key: &str| endpoint[key].as_str().unwrap().to_owned();
+async fn rpc(network: &Network) -> Rpc {
+    let status = network.status().await.unwrap();
+    let text = |key: &str| status.text(&format!("/endpoints/bitcoind/{key}")).unwrap();
     Rpc::new(RpcConfig::new(text("url"), text("cookie"))).unwrap()
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The operator owns the node's leaf server, so lies go straight into its store, past the ingress.
 
-use crate::network::{Connection, Network};
+use loadtest::network::{Connection, Network};
 use mining::{Identity, Job, Network as Chain, Prefix, ShareFields, TipWork, WorkTemplate};
 use std::{collections::BTreeMap, time::Duration};
 use subjects::{
@@ -10,7 +10,7 @@ use subjects::{
     shares::{self, Accepted, Extranonce, JobKind, Reason, Refused, Share, Submitted, WorkSource},
     templates::{New, Tip},
 };
-use worker_runtime::{Bus, Publication, outcome::Expect};
+use worker_runtime::{Bus, Context, Publication, outcome::Expect};
 
 /// Whom the lies should pay.
 const MALLORY: &str = "tb1qw508d6qejxtdg4y5r3zarvary0c5xw7kxpjzsx";
@@ -31,8 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Tries everything; nothing is credited but one honest share, once.
 pub(crate) async fn gets_nothing(network: &Network) {
-    let core = network.bus("operator").await;
-    let leaf = network.leaf_ingress().await;
+    let core = network.bus("operator").await.unwrap();
+    let leaf = network.leaf_ingress().await.unwrap();
     let work = Work::read(&core).await;
 
     let honest = work.mine(work.job(VICTIM, PRICE, LANE));
@@ -55,9 +55,9 @@ pub(crate) async fn gets_nothing(network: &Network) {
     assert_eq!(own, 1, "one honest share is credited, once");
     assert_eq!(credited(&core, Lane(5)).await, 0, "nothing on a lane of Core");
     nothing_forged(&core).await;
-    network.refuses_as_client("node-n1").await;
-    leaf.finish().await;
-    core.finish().await;
+    refused_as_client(network).await;
+    leaf.finish().await.unwrap();
+    core.finish().await.unwrap();
 }
 
 /// Shares that are none, and by which name Core must refuse them.
@@ -99,9 +99,9 @@ struct Work {
 
 impl Work {
     async fn read(core: &Connection) -> Self {
-        let tips: Vec<Tip> = core.all(streams::TEMPLATES, Tip::FILTER).await;
+        let tips: Vec<Tip> = core.all(streams::TEMPLATES, Tip::FILTER).await.unwrap();
         let tip = tips.last().unwrap().clone();
-        let news: Vec<New> = core.all(streams::TEMPLATES, New::FILTER).await;
+        let news: Vec<New> = core.all(streams::TEMPLATES, New::FILTER).await.unwrap();
         let new = news.iter().rev().find(|new| new.id() == tip.template).unwrap();
         let work = WorkTemplate::new(tip.template, new).unwrap();
         let tip_work = TipWork::new(&tip).unwrap();
@@ -201,7 +201,7 @@ async fn refusals(
     let filter = format!("shares.refused.n1.{LANE}");
     let counting = async {
         loop {
-            let all: Vec<Refused> = core.all(streams::SHARES_REFUSED, &filter).await;
+            let all: Vec<Refused> = core.all(streams::SHARES_REFUSED, &filter).await.unwrap();
             let own = all.into_iter().filter(|refused| refused.batch < 1_000);
             let mut found = BTreeMap::new();
             for refusal in own.flat_map(|refused| refused.refusals) {
@@ -218,15 +218,23 @@ async fn refusals(
 
 async fn credited(core: &Connection, lane: Lane) -> usize {
     let filter = format!("shares.accepted.n1.{lane}");
-    let all: Vec<Accepted> = core.all(streams::SHARES, &filter).await;
+    let all: Vec<Accepted> = core.all(streams::SHARES, &filter).await.unwrap();
     all.iter().map(|accepted| accepted.shares.len()).sum()
 }
 
 async fn nothing_forged(core: &Connection) {
-    let evil: Vec<New> = core.all(streams::TEMPLATES, "templates.new.evil").await;
+    let evil: Vec<New> = core.all(streams::TEMPLATES, "templates.new.evil").await.unwrap();
     assert!(evil.is_empty(), "a node publishes templates");
     let verdicts = core.bus.stream_info(streams::NODE_VERDICTS).await.unwrap();
     assert_eq!(verdicts.messages, 0, "a node publishes verdicts");
     let solved = core.bus.last(streams::BLOCKS, "blocks.solved.ff").await.unwrap();
     assert!(solved.is_none(), "a node publishes solved blocks");
+}
+
+/// A credential that is meant for a leaf's link opens no client connection to the hub.
+async fn refused_as_client(network: &Network) {
+    let config = network.hub(&network.status().await.unwrap(), "node-n1").unwrap();
+    let context = Context::detached("system-tests", ());
+    let connecting = tokio::time::timeout(Duration::from_secs(3), context.connect(&config));
+    assert!(!matches!(connecting.await, Ok(Ok(_))), "a node may connect as a client");
 }

@@ -1,6 +1,6 @@
 //! What a data team can do with its credential, and what not.
 
-use crate::network::Network;
+use loadtest::network::Network;
 use serde_json::Value;
 use std::{path::Path, time::Duration};
 use worker_runtime::bus::BusError;
@@ -9,7 +9,7 @@ use worker_runtime::bus::BusError;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// `tap` shows what DATA has, as the schemas describe it.
-pub(crate) fn sees_what_the_schemas_describe(network: &Network) {
+pub(crate) async fn sees_what_the_schemas_describe(network: &Network) {
     for (subject, kind) in [
         ("shares.accepted.>", "hyperhash.shares.v1.accepted"),
         ("templates.new.*", "hyperhash.templates.v1.new"),
@@ -22,7 +22,7 @@ pub(crate) fn sees_what_the_schemas_describe(network: &Network) {
         ("payouts.statement.>", "hyperhash.payouts.v1.statement"),
     ] {
         let schema = jsonschema::validator_for(&schema_of(kind)).unwrap();
-        for message in tapped(network, subject) {
+        for message in tapped(network, subject).await {
             assert_eq!(message["type"], kind, "{message:#}");
             if let Err(error) = schema.validate(&message["body"]) {
                 panic!("{kind} is not what its schema says: {error}\n{message:#}");
@@ -32,8 +32,9 @@ pub(crate) fn sees_what_the_schemas_describe(network: &Network) {
 }
 
 /// The first messages of a subject.
-fn tapped(network: &Network, subject: &str) -> Vec<Value> {
-    let output = network.run(&["tap", subject, "--json", "--from", "first", "--count", "1"]);
+async fn tapped(network: &Network, subject: &str) -> Vec<Value> {
+    let output = network.run(&["tap", subject, "--json", "--from", "first", "--count", "1"]).await;
+    let output = output.unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();
     let messages: Vec<Value> =
@@ -51,7 +52,7 @@ fn schema_of(kind: &str) -> Value {
 /// The credential publishes nothing, deletes nothing, and sees nothing that is not public; and the
 /// hub says so by name.
 pub(crate) async fn may_do_nothing_else(network: &Network) {
-    let reader = network.bus("data-reader").await;
+    let reader = network.bus("data-reader").await.unwrap();
     for subject in [
         "shares.accepted.n1.256",
         "templates.new.core-a",
@@ -73,8 +74,8 @@ pub(crate) async fn may_do_nothing_else(network: &Network) {
         );
     }
     let taps = ["tap", "audit.>", "--json", "--from", "first", "--count", "1", "--stream", "AUDIT"];
-    let output = network.run(&taps);
+    let output = network.run(&taps).await.unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && said.contains("may not ask"), "{said}");
-    reader.finish().await;
+    reader.finish().await.unwrap();
 }

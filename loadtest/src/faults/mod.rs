@@ -1,0 +1,127 @@
+//! Faults as scenarios against a whole network, each of which ends in the audit.
+//!
+//! A scenario draws all its chances from a seed, so that what broke once can be broken again.
+
+mod field;
+
+mod workers;
+
+mod servers;
+
+mod bitcoin;
+
+mod messages;
+
+mod run;
+
+pub use field::{Field, Scale};
+pub use run::{Finding, run};
+
+use futures_util::future::BoxFuture;
+
+/// Something that goes wrong, and what is done about it by whom.
+#[derive(Clone, Copy)]
+pub struct Scenario {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// What goes wrong, in one sentence.
+    pub what: &'static str,
+    /// Whether the short selection of every test run has it.
+    pub in_short: bool,
+    act: for<'a, 'b> fn(&'a mut Field<'b>) -> BoxFuture<'a, anyhow::Result<()>>,
+}
+
+impl std::fmt::Debug for Scenario {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scenario").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// All scenarios, in the order in which `loadtest faults` runs them.
+pub const ALL: &[Scenario] = &[
+    Scenario {
+        name: "workers-killed",
+        what: "kill -9 of every worker, at random moments, in random order",
+        in_short: true,
+        act: |field| Box::pin(workers::killed(field)),
+    },
+    Scenario {
+        name: "rolling-restart",
+        what: "every worker is told to end under load, one after another",
+        in_short: false,
+        act: |field| Box::pin(workers::restarted(field)),
+    },
+    Scenario {
+        name: "zombie-verifier",
+        what: "a verifier sleeps longer than its lease while another works, then wakes",
+        in_short: true,
+        act: |field| Box::pin(workers::zombie_verifier(field)),
+    },
+    Scenario {
+        name: "two-recorders",
+        what: "a second recorder stands by; the active one is killed",
+        in_short: false,
+        act: |field| Box::pin(workers::two_recorders(field)),
+    },
+    Scenario {
+        name: "link-cut",
+        what: "the hub hangs longer than a leaf waits for its answer",
+        in_short: true,
+        act: |field| Box::pin(servers::hub_hangs(field)),
+    },
+    Scenario {
+        name: "hub-killed",
+        what: "kill -9 of the hub's nats-server, at random moments",
+        in_short: true,
+        act: |field| Box::pin(servers::hub_killed(field)),
+    },
+    Scenario {
+        name: "leaf-killed",
+        what: "kill -9 of the leaf's nats-server, at random moments",
+        in_short: true,
+        act: |field| Box::pin(servers::leaf_killed(field)),
+    },
+    Scenario {
+        name: "database-killed",
+        what: "kill -9 of PostgreSQL, at random moments",
+        in_short: true,
+        act: |field| Box::pin(servers::database_killed(field)),
+    },
+    Scenario {
+        name: "database-hangs",
+        what: "all of PostgreSQL stops answering for a while",
+        in_short: false,
+        act: |field| Box::pin(servers::database_hangs(field)),
+    },
+    Scenario {
+        name: "bitcoind-killed",
+        what: "kill -9 of bitcoind, at random moments",
+        in_short: false,
+        act: |field| Box::pin(bitcoin::killed(field)),
+    },
+    Scenario {
+        name: "reorganisations",
+        what: "the chain loses its last 1, 2 and 6 blocks, and gets them back",
+        in_short: false,
+        act: |field| Box::pin(bitcoin::reorganised(field)),
+    },
+    Scenario {
+        name: "poison-messages",
+        what: "a node sends what nobody can read, and repeats what was counted",
+        in_short: true,
+        act: |field| Box::pin(messages::poison(field)),
+    },
+];
+
+/// The scenarios with these names; all if there are none.
+///
+/// # Errors
+///
+/// The first name that no scenario has.
+pub fn named(names: &[String]) -> Result<Vec<&'static Scenario>, String> {
+    if names.is_empty() {
+        return Ok(ALL.iter().collect());
+    }
+    let find = |name: &String| ALL.iter().find(|one| one.name == *name).ok_or(name.clone());
+    names.iter().map(find).collect()
+}

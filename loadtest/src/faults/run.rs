@@ -1,0 +1,75 @@
+//! Running scenarios, one after another, on one network.
+
+use super::{Field, Scale, Scenario};
+use crate::{
+    audit::{Refusals, Report, acknowledged, until_clean},
+    network::Network,
+};
+use anyhow::Context as _;
+use serde::Serialize;
+use std::time::Duration;
+use worker_runtime::clock::Clock as _;
+
+/// How long shares may be on their way before the audit calls them lost.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Shares that must be acknowledged after a fault: the network works again.
+const AFTERWARDS: usize = 50;
+
+/// What a scenario ended in.
+#[derive(Clone, Debug, Serialize)]
+pub struct Finding {
+    /// The scenario.
+    pub scenario: &'static str,
+    /// From which it can be run again.
+    pub seed: u64,
+    /// Milliseconds from the first fault to a clean audit.
+    pub took_ms: u64,
+    /// What happened on the way.
+    pub notes: Vec<String>,
+    /// The audit over everything since the network began.
+    pub audit: Report,
+}
+
+/// Runs one scenario, waits until the network works again, and takes the audit.
+///
+/// # Errors
+///
+/// When the network does not recover, or the audit finds a violation.
+pub async fn run(
+    scenario: &Scenario,
+    network: &Network,
+    scale: Scale,
+    seed: u64,
+) -> anyhow::Result<Finding> {
+    let say = || format!("scenario {} with seed {seed}", scenario.name);
+    network.ready().await.with_context(say)?;
+    let begin = network.clock().monotonic();
+    let mut field = Field::new(network, scale, seed);
+    (scenario.act)(&mut field).await.with_context(say)?;
+    network.ready().await.with_context(say)?;
+    field.until_acknowledged(AFTERWARDS).await.with_context(say)?;
+    field.until_recorded().await.with_context(say)?;
+    let audit = audit(network).await.with_context(say)?;
+    let took = network.clock().monotonic().saturating_sub(begin);
+    let finding = Finding {
+        scenario: scenario.name,
+        seed,
+        took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        notes: field.notes,
+        audit,
+    };
+    anyhow::ensure!(finding.audit.is_clean(), "{}: {:#?}", say(), finding.audit);
+    Ok(finding)
+}
+
+/// Acknowledged = stored once = recorded once = in slices once.
+async fn audit(network: &Network) -> anyhow::Result<Report> {
+    let keys = acknowledged(&network.acknowledged()?).await?;
+    let core = network.bus("operator").await?;
+    let database = network.database().await?;
+    let clock = network.clock();
+    let report = until_clean(&keys, &core.bus, &database, Refusals::Read, clock, PATIENCE).await?;
+    core.finish().await?;
+    Ok(report)
+}
