@@ -10,6 +10,7 @@ use std::{
     str::FromStr,
     time::Duration,
 };
+use subjects::{Payload as _, payouts::Statement};
 use worker_runtime::{BusConfig, Context, Delivery, TlsConfig, bus::BusError, transform::Start};
 
 /// Show messages of the bus, one a line, whatever they are written in.
@@ -184,10 +185,13 @@ fn view(delivery: &Delivery) -> Value {
     message
 }
 
-/// What a body says; for one that cannot be read, why, and its bytes.
+/// What a body says, and what is signed in it; for one that cannot be read, why, and its bytes.
 fn body(kind: &str, bytes: &[u8]) -> Vec<(String, Value)> {
     match subjects::view(kind, bytes) {
-        Ok(body) => vec![("body".into(), body)],
+        Ok(body) => {
+            let signed = signed(kind, bytes).map(|signed| ("signed".into(), signed));
+            std::iter::once(("body".into(), body)).chain(signed).collect()
+        }
         Err(error) => vec![
             ("unreadable".into(), error.to_string().into()),
             ("bytes".into(), hex::encode(bytes).into()),
@@ -195,11 +199,17 @@ fn body(kind: &str, bytes: &[u8]) -> Vec<(String, Value)> {
     }
 }
 
+/// The statement inside its signature. Whoever pays by it checks the signature first.
+fn signed(kind: &str, bytes: &[u8]) -> Option<Value> {
+    let statement = (kind == Statement::TYPE).then(|| Statement::decode(bytes).ok())??;
+    serde_json::to_value(statement.body().ok()?).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use subjects::{
-        BlockHash, Payload as _,
+        BlockHash,
         blocks::{BlockResult, Outcome},
     };
 
@@ -228,6 +238,14 @@ mod tests {
         assert_eq!(user_of(&file).unwrap(), "data-reader");
         fs::write(&file, "nothing").unwrap();
         assert!(user_of(&file).unwrap_err().to_string().contains("not a NATS credentials file"));
+    }
+
+    #[test]
+    fn a_statement_is_shown_in_the_clear() {
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../../schemas/examples/hyperhash.payouts.v1.statement.json");
+        let read = body(Statement::TYPE, &fs::read(golden).unwrap());
+        assert_eq!((read[1].0.as_str(), &read[1].1["height"]), ("signed", &json!(840_321)));
     }
 
     #[test]
