@@ -25,6 +25,9 @@ pub async fn prepare(rpc: &Rpc) -> anyhow::Result<NodeState> {
         let mine = json!([1, wallet::address()?.to_string(), 2_000_000_000]);
         rpc.call::<Value>("generatetoaddress", mine, MINING_DEADLINE).await?;
     }
+    // It writes what it counts to disk first. Otherwise a crash would take these blocks along, and
+    // there are no peers to ask for them.
+    rpc.call::<Value>("gettxoutsetinfo", json!(["none"]), MINING_DEADLINE).await?;
     let ready = rpc.state().await?;
     ensure!(!ready.initial_block_download, "bitcoind still believes to be far behind its network");
     rpc.template(true).await.context(

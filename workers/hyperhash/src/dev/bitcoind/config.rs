@@ -18,6 +18,9 @@ debuglogfile=0
 # Few blocks and few transactions: a small cache is enough.
 dbcache=64
 rpcworkqueue=64
+# A hundred years: without peers an old tip is no sign of being behind, and a crash may lose the
+# blocks that were not on disk yet.
+maxtipage=3153600000
 
 [signet]
 # Any block with enough work is valid: the script is OP_TRUE.
