@@ -2,7 +2,7 @@
 
 use crate::{
     audit::{self, Refusals},
-    faults::{self, Scale},
+    faults::{self, Disks, Scale},
     miner::{self, Event, Figures, MinerConfig},
     network::Network,
     sv2::{Endpoint, client::Device},
@@ -211,11 +211,20 @@ async fn break_it(args: FaultsArgs) -> anyhow::Result<()> {
         .map_err(|name| anyhow::anyhow!("no scenario is called {name}: --list shows all"))?;
     let scale = if args.short { Scale::Short } else { Scale::Full };
     let seed = args.seed.unwrap_or_else(rand::random);
-    let data = tempfile::tempdir().context("no folder for the network")?;
+    let folder = tempfile::tempdir().context("no folder for the network")?;
+    let data = folder.path().join("network");
     let hashrate = args.hashrate.to_string();
-    let network = Network::up(&args.program, data.path(), &["--hashrate", &hashrate]).await?;
+    let options = ["--hashrate", &hashrate];
+    let disks = if chosen.iter().any(|scenario| scenario.needs_disks) {
+        // Only a network that ran once has stores that can be moved.
+        Network::up(&args.program, &data, &options).await?.down().await?;
+        Disks::under(&data, folder.path()).await?
+    } else {
+        Disks::default()
+    };
+    let network = Network::up(&args.program, &data, &options).await?;
     for scenario in chosen {
-        print(&faults::run(scenario, &network, scale, seed).await?)?;
+        print(&faults::run(scenario, &network, &disks, scale, seed).await?)?;
     }
     network.down().await
 }

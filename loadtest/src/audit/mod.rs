@@ -7,6 +7,9 @@ mod report;
 
 mod sources;
 
+mod replay;
+
 pub use books::Books;
+pub use replay::{Replayed, replay};
 pub use report::{MAX_NAMED, Report, Violation};
 pub use sources::{Refusals, acknowledged, take, until_clean};

@@ -1,5 +1,6 @@
 //! What a scenario may do.
 
+use super::Disks;
 use crate::network::{self, Network, Status};
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
 use std::time::Duration;
@@ -20,6 +21,8 @@ pub enum Scale {
 pub struct Field<'a> {
     /// The network.
     pub network: &'a Network,
+    /// The disks of its servers, if they have disks of their own.
+    pub disks: &'a Disks,
     /// How much is done to it.
     pub scale: Scale,
     chance: StdRng,
@@ -29,8 +32,8 @@ pub struct Field<'a> {
 
 impl<'a> Field<'a> {
     /// A field on which everything follows from the seed.
-    pub fn new(network: &'a Network, scale: Scale, seed: u64) -> Self {
-        Self { network, scale, chance: StdRng::seed_from_u64(seed), notes: Vec::new() }
+    pub fn new(network: &'a Network, disks: &'a Disks, scale: Scale, seed: u64) -> Self {
+        Self { network, disks, scale, chance: StdRng::seed_from_u64(seed), notes: Vec::new() }
     }
 
     /// `short` or `full`, by the scale.

@@ -2,11 +2,15 @@
 //!
 //! A scenario draws all its chances from a seed, so that what broke once can be broken again.
 
+mod disk;
+
 mod field;
 
 mod workers;
 
 mod servers;
+
+mod power;
 
 mod bitcoin;
 
@@ -14,6 +18,7 @@ mod messages;
 
 mod run;
 
+pub use disk::{Disk, Disks};
 pub use field::{Field, Scale};
 pub use run::{Finding, run};
 
@@ -28,6 +33,8 @@ pub struct Scenario {
     pub what: &'static str,
     /// Whether the short selection of every test run has it.
     pub in_short: bool,
+    /// Whether the servers' stores must be on [`Disks`].
+    pub needs_disks: bool,
     act: for<'a, 'b> fn(&'a mut Field<'b>) -> BoxFuture<'a, anyhow::Result<()>>,
 }
 
@@ -43,72 +50,112 @@ pub const ALL: &[Scenario] = &[
         name: "workers-killed",
         what: "kill -9 of every worker, at random moments, in random order",
         in_short: true,
+        needs_disks: false,
         act: |field| Box::pin(workers::killed(field)),
     },
     Scenario {
         name: "rolling-restart",
         what: "every worker is told to end under load, one after another",
         in_short: false,
+        needs_disks: false,
         act: |field| Box::pin(workers::restarted(field)),
     },
     Scenario {
         name: "zombie-verifier",
         what: "a verifier sleeps longer than its lease while another works, then wakes",
         in_short: true,
+        needs_disks: false,
         act: |field| Box::pin(workers::zombie_verifier(field)),
     },
     Scenario {
         name: "two-recorders",
         what: "a second recorder stands by; the active one is killed",
         in_short: false,
+        needs_disks: false,
         act: |field| Box::pin(workers::two_recorders(field)),
     },
     Scenario {
         name: "link-cut",
         what: "the hub hangs longer than a leaf waits for its answer",
         in_short: true,
+        needs_disks: false,
         act: |field| Box::pin(servers::hub_hangs(field)),
     },
     Scenario {
         name: "hub-killed",
         what: "kill -9 of the hub's nats-server, at random moments",
         in_short: true,
+        needs_disks: false,
         act: |field| Box::pin(servers::hub_killed(field)),
     },
     Scenario {
         name: "leaf-killed",
         what: "kill -9 of the leaf's nats-server, at random moments",
         in_short: true,
+        needs_disks: false,
         act: |field| Box::pin(servers::leaf_killed(field)),
     },
     Scenario {
         name: "database-killed",
         what: "kill -9 of PostgreSQL, at random moments",
         in_short: true,
+        needs_disks: false,
         act: |field| Box::pin(servers::database_killed(field)),
     },
     Scenario {
         name: "database-hangs",
         what: "all of PostgreSQL stops answering for a while",
         in_short: false,
+        needs_disks: false,
         act: |field| Box::pin(servers::database_hangs(field)),
+    },
+    Scenario {
+        name: "hub-power-loss",
+        what: "the hub's disk loses all that was not synced, and the hub with it",
+        in_short: false,
+        needs_disks: true,
+        act: |field| Box::pin(power::hub_lost(field)),
+    },
+    Scenario {
+        name: "leaf-power-loss",
+        what: "the leaf's disk loses all that was not synced, and the leaf with it",
+        in_short: false,
+        needs_disks: true,
+        act: |field| Box::pin(power::leaf_lost(field)),
+    },
+    Scenario {
+        name: "hub-disk-full",
+        what: "the hub's disk is full for a while",
+        in_short: false,
+        needs_disks: true,
+        act: |field| Box::pin(power::hub_full(field)),
+    },
+    Scenario {
+        name: "leaf-disk-full",
+        what: "the leaf's disk is full for a while",
+        in_short: false,
+        needs_disks: true,
+        act: |field| Box::pin(power::leaf_full(field)),
     },
     Scenario {
         name: "bitcoind-killed",
         what: "kill -9 of bitcoind, at random moments",
         in_short: false,
+        needs_disks: false,
         act: |field| Box::pin(bitcoin::killed(field)),
     },
     Scenario {
         name: "reorganisations",
         what: "the chain loses its last 1, 2 and 6 blocks, and gets them back",
         in_short: false,
+        needs_disks: false,
         act: |field| Box::pin(bitcoin::reorganised(field)),
     },
     Scenario {
         name: "poison-messages",
         what: "a node sends what nobody can read, and repeats what was counted",
         in_short: true,
+        needs_disks: false,
         act: |field| Box::pin(messages::poison(field)),
     },
 ];

@@ -1,8 +1,8 @@
 //! Running scenarios, one after another, on one network.
 
-use super::{Field, Scale, Scenario};
+use super::{Disks, Field, Scale, Scenario};
 use crate::{
-    audit::{Refusals, Report, acknowledged, until_clean},
+    audit::{Refusals, Replayed, Report, acknowledged, replay, until_clean},
     network::Network,
 };
 use anyhow::Context as _;
@@ -29,6 +29,8 @@ pub struct Finding {
     pub notes: Vec<String>,
     /// The audit over everything since the network began.
     pub audit: Report,
+    /// The undisturbed replay of everything since the network began.
+    pub replay: Replayed,
 }
 
 /// Runs one scenario, waits until the network works again, and takes the audit.
@@ -39,18 +41,22 @@ pub struct Finding {
 pub async fn run(
     scenario: &Scenario,
     network: &Network,
+    disks: &Disks,
     scale: Scale,
     seed: u64,
 ) -> anyhow::Result<Finding> {
     let say = || format!("scenario {} with seed {seed}", scenario.name);
     network.ready().await.with_context(say)?;
     let begin = network.clock().monotonic();
-    let mut field = Field::new(network, scale, seed);
+    let mut field = Field::new(network, disks, scale, seed);
     (scenario.act)(&mut field).await.with_context(say)?;
     network.ready().await.with_context(say)?;
     field.until_acknowledged(AFTERWARDS).await.with_context(say)?;
     field.until_recorded().await.with_context(say)?;
     let audit = audit(network).await.with_context(say)?;
+    let public = network.bus("data-reader").await.with_context(say)?;
+    let replay = replay(&public.bus).await.with_context(say)?;
+    public.finish().await.with_context(say)?;
     let took = network.clock().monotonic().saturating_sub(begin);
     let finding = Finding {
         scenario: scenario.name,
@@ -58,6 +64,7 @@ pub async fn run(
         took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         notes: field.notes,
         audit,
+        replay,
     };
     anyhow::ensure!(finding.audit.is_clean(), "{}: {:#?}", say(), finding.audit);
     Ok(finding)

@@ -15,7 +15,7 @@ mod hostile;
 mod reader;
 
 use loadtest::{
-    faults::{self, Scale},
+    faults::{self, Disks, Scale},
     network::{Network, Status},
 };
 use std::path::{Path, PathBuf};
@@ -66,7 +66,7 @@ async fn story(data: &Path) {
     hostile::gets_nothing(&network).await;
     told("a lying node gets nothing");
     for scenario in faults::ALL.iter().filter(|scenario| scenario.in_short) {
-        let found = faults::run(scenario, &network, Scale::Short, SEED).await;
+        let found = faults::run(scenario, &network, &Disks::default(), Scale::Short, SEED).await;
         let found = found.unwrap_or_else(|error| panic!("{error:#}"));
         // Only what came too late may be missing, and Core has said so by name.
         let audit = found.audit;
@@ -74,6 +74,7 @@ async fn story(data: &Path) {
         assert_eq!(audit.stored + late, audit.acknowledged, "{audit:#?}");
         assert_eq!(audit.recorded, audit.stored, "{audit:#?}");
         assert_eq!(audit.in_slices + audit.in_open_slice, audit.stored, "{audit:#?}");
+        assert!(found.replay.statements > 0, "{:?}", found.replay);
         told(&format!("{}: {} shares acknowledged, none lost", scenario.name, audit.acknowledged));
     }
     network.down().await.unwrap();
