@@ -62,7 +62,7 @@ async fn bitcoind_starts_on_the_committed_chain_and_goes_on_from_there() {
         until_ready(&bitcoind, LIMIT, answers).await.unwrap();
         let state = chain::prepare(&rpc).await.unwrap();
         assert_eq!(state.blocks, *height.get_or_insert(state.blocks));
-        assert_eq!(state.blocks, 121);
+        assert_eq!(state.blocks, 120);
         wallet.open().await.unwrap();
         assert!(wallet.pay().await.unwrap());
         // bitcoind gives out the template that it has for up to five seconds.

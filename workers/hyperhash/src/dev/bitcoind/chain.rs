@@ -1,12 +1,16 @@
-//! The dev network's chain: the committed first blocks, and one fresh block.
+//! The dev network's chain, which begins with the committed blocks.
 
-use super::{MINING_DEADLINE, config::CHALLENGE, wallet};
+use super::config::CHALLENGE;
 use anyhow::{Context as _, bail, ensure};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bitcoin::{Block, consensus::serialize};
 use bitcoind_rpc::{NodeState, Rpc};
 use serde_json::{Value, json};
+use std::time::Duration;
 use subjects::BlockHash;
+
+/// How long writing the whole chain state may take: it is small, but disks may be slow.
+const FLUSH_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Heights 1 to 120. More than 100, so that the first coins can be spent at once.
 const COMMITTED: &str = include_str!("../../../../../deploy/regtest/chain.txt");
@@ -20,14 +24,9 @@ pub async fn prepare(rpc: &Rpc) -> anyhow::Result<NodeState> {
     let before = rpc.state().await?;
     refuse_other_network(&before)?;
     submit_committed(rpc, before.blocks).await?;
-    if rpc.state().await?.initial_block_download {
-        // The tip is older than a day, so bitcoind believes to be far behind until a block comes.
-        let mine = json!([1, wallet::address()?.to_string(), 2_000_000_000]);
-        rpc.call::<Value>("generatetoaddress", mine, MINING_DEADLINE).await?;
-    }
     // It writes what it counts to disk first. Otherwise a crash would take these blocks along, and
     // there are no peers to ask for them.
-    rpc.call::<Value>("gettxoutsetinfo", json!(["none"]), MINING_DEADLINE).await?;
+    rpc.call::<Value>("gettxoutsetinfo", json!(["none"]), FLUSH_DEADLINE).await?;
     let ready = rpc.state().await?;
     ensure!(!ready.initial_block_download, "bitcoind still believes to be far behind its network");
     rpc.template(true).await.context(
@@ -82,7 +81,7 @@ pub fn committed() -> anyhow::Result<Vec<Block>> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::wallet, *};
     use bitcoin::{CompactTarget, Network, constants::genesis_block};
 
     #[test]
