@@ -48,7 +48,7 @@ bench: ## what every share costs, measured beside its limit
 	cargo bench --package mining
 
 # SEED=n runs the same chances again, ONLY="a b" these scenarios alone.
-faults: prepare ## break the whole network in every way, and audit every share after each
+faults: prepare ## break the whole network on purpose, and audit every share after each
 	cargo build --release --package hyperhash --package loadtest
 	$(CARGO_TARGET_DIR)/release/loadtest faults --program $(HYPERHASH) $(if $(SEED),--seed $(SEED)) $(ONLY)
 
