@@ -144,9 +144,6 @@ impl StatementKey {
     ///
     /// When canonical JSON cannot hold it.
     pub fn sign(&self, body: &BlockStatement, times: Validity) -> Result<Statement, SignError> {
-        if let Some(number) = lossy_number(body) {
-            return Err(SignError::NotCanonical(format!("{number} is beyond 2^53")));
-        }
         let protected = Protected {
             alg: ALGORITHM.to_owned(),
             exp: times.expires_secs,
@@ -229,24 +226,28 @@ pub fn body_of(statement: &Statement) -> Result<BlockStatement, VerifyError> {
     Ok(body)
 }
 
+/// Canonical JSON, and the proof that nothing was lost: it holds numbers as doubles.
 fn canonical<T: Serialize>(value: &T) -> Result<Vec<u8>, SignError> {
-    serde_json_canonicalizer::to_vec(value)
-        .map_err(|error| SignError::NotCanonical(error.to_string()))
+    let refuse = |error: serde_json::Error| SignError::NotCanonical(error.to_string());
+    let plain = serde_json::to_value(value).map_err(refuse)?;
+    if let Some(number) = lossy_number(&plain) {
+        return Err(SignError::NotCanonical(format!("{number} is beyond 2^53")));
+    }
+    serde_json_canonicalizer::to_vec(&plain).map_err(refuse)
 }
 
-/// Canonical JSON holds numbers as doubles. Amounts and heights fit by their types; these might
-/// not.
-fn lossy_number(body: &BlockStatement) -> Option<u64> {
-    let window = &body.window;
-    let numbers = [
-        window.incarnation,
-        window.first_slice,
-        window.last_slice,
-        window.first_sequence,
-        window.last_sequence,
-        window.shares,
-    ];
-    numbers.into_iter().find(|number| *number > MAX_INTEGER)
+/// The first number that a double cannot hold.
+fn lossy_number(value: &serde_json::Value) -> Option<&serde_json::Number> {
+    use serde_json::Value;
+    match value {
+        Value::Null | Value::Bool(_) | Value::String(_) => None,
+        Value::Number(number) => {
+            let fits = number.as_u64().is_some_and(|number| number <= MAX_INTEGER);
+            (!fits).then_some(number)
+        }
+        Value::Array(items) => items.iter().find_map(lossy_number),
+        Value::Object(members) => members.values().find_map(lossy_number),
+    }
 }
 
 fn bytes(part: &'static str, text: &str) -> Result<Vec<u8>, VerifyError> {
