@@ -1,6 +1,7 @@
 //! The undisturbed replay: whoever reads the public streams from the first share on, with no server
 //! and no clock in between, gets the same slices, rounds and statements byte for byte.
 
+use super::sources::read;
 use anyhow::{Context as _, bail, ensure};
 use payout_calculator::{
     domain::{Answer, Calculator, Settings},
@@ -21,7 +22,7 @@ use subjects::{
     rounds::{SliceClosed, SliceLines},
     shares::Accepted,
 };
-use worker_runtime::{Bus, Delivery, transform::Start};
+use worker_runtime::{Bus, Delivery};
 
 /// What was compared, all of it equal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -43,27 +44,27 @@ pub async fn replay(public: &Bus) -> anyhow::Result<Replayed> {
     // In this order: what is computed from a stream is read before the stream, so that all of it
     // can be computed.
     let statements = statements(public).await?;
-    let rounds = read(public, ROUNDS, "rounds.>").await?;
-    let blocks = read(public, BLOCKS, "blocks.>").await?;
-    let shares = read(public, SHARES, Accepted::FILTER).await?;
+    let rounds = all(public, ROUNDS, "rounds.>").await?;
+    let blocks = all(public, BLOCKS, "blocks.>").await?;
+    let shares = all(public, SHARES, Accepted::FILTER).await?;
     let mut replayed = Replayed::default();
     compare_rounds(&rounds, &shares, &mut replayed)?;
     compare_statements(&statements, &rounds, &blocks, &mut replayed)?;
     Ok(replayed)
 }
 
-async fn read(bus: &Bus, stream: &str, filter: &str) -> anyhow::Result<Vec<Delivery>> {
-    let mut reader = bus.ordered(stream, vec![filter.to_owned()], Start::First);
-    reader.opened().await.with_context(|| format!("cannot read {stream}"))?;
+async fn all(bus: &Bus, stream: &str, filter: &str) -> anyhow::Result<Vec<Delivery>> {
     let mut found = Vec::new();
-    while !reader.caught_up() {
-        found.push(reader.next().await.with_context(|| format!("cannot read {stream}"))?);
-    }
+    let note = |delivery: &Delivery| {
+        found.push(delivery.clone());
+        Ok(())
+    };
+    read(bus, stream, filter, note).await?;
     Ok(found)
 }
 
 async fn statements(bus: &Bus) -> anyhow::Result<Vec<Statement>> {
-    let said = read(bus, PAYOUTS, Statement::FILTER).await?;
+    let said = all(bus, PAYOUTS, Statement::FILTER).await?;
     said.iter().map(|one| Ok(Statement::decode(&one.body)?)).collect()
 }
 

@@ -113,7 +113,7 @@ pub async fn until_clean(
 }
 
 /// Reads a stream up to its end as it is now.
-async fn read(
+pub(super) async fn read(
     bus: &Bus,
     stream: &str,
     filter: &str,

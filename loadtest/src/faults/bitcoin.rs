@@ -3,6 +3,7 @@
 use super::Field;
 use crate::network::Status;
 use anyhow::Context as _;
+use bitcoind_rpc::{Rpc, RpcConfig};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -27,28 +28,17 @@ pub(super) async fn reorganised(field: &mut Field<'_>) -> anyhow::Result<()> {
 }
 
 /// JSON-RPC of the network's bitcoind.
-struct Node {
-    http: reqwest::Client,
-    url: String,
-    cookie: String,
-}
+struct Node(Rpc);
 
 impl Node {
     fn of(status: &Status) -> anyhow::Result<Self> {
-        let cookie = status.text("/endpoints/bitcoind/cookie")?;
-        let cookie = std::fs::read_to_string(cookie).context("no cookie of bitcoind")?;
-        let url = status.text("/endpoints/bitcoind/url")?;
-        Ok(Self { http: reqwest::Client::new(), url, cookie })
+        let text = |key: &str| status.text(&format!("/endpoints/bitcoind/{key}"));
+        Ok(Self(Rpc::new(RpcConfig::new(text("url")?, text("cookie")?))?))
     }
 
-    async fn call(&self, method: &str, parameters: Value) -> anyhow::Result<Value> {
-        let (user, password) = self.cookie.split_once(':').context("not a cookie")?;
-        let question = json!({ "id": 0, "method": method, "params": parameters });
-        let request = self.http.post(&self.url).basic_auth(user, Some(password.trim()));
-        let answer: Value = request.json(&question).send().await?.json().await?;
-        match answer.get("error") {
-            None | Some(Value::Null) => Ok(answer.get("result").cloned().unwrap_or_default()),
-            Some(error) => anyhow::bail!("{method}: {error}"),
-        }
+    /// Calls a method that may answer `null`.
+    async fn call(&self, method: &'static str, parameters: Value) -> anyhow::Result<Value> {
+        let answer = self.0.call_nullable(method, parameters, self.0.deadline()).await?;
+        Ok(answer.unwrap_or_default())
     }
 }

@@ -24,6 +24,11 @@ pub(crate) async fn sees_what_the_schemas_describe(network: &Network) {
         let schema = jsonschema::validator_for(&schema_of(kind)).unwrap();
         for message in tapped(network, subject).await {
             assert_eq!(message["type"], kind, "{message:#}");
+            if kind == "hyperhash.shares.v1.accepted" {
+                let subject = message["subject"].as_str().unwrap();
+                assert!(subject.starts_with("shares.accepted.n1."), "{message:#}");
+                assert!(!message["body"]["shares"].as_array().unwrap().is_empty(), "{message:#}");
+            }
             if let Err(error) = schema.validate(&message["body"]) {
                 panic!("{kind} is not what its schema says: {error}\n{message:#}");
             }
