@@ -2,6 +2,11 @@
 
 use crate::{
     audit::{self, Refusals},
+    bench::{
+        self, Setting,
+        figure::{Figure, Table},
+        results,
+    },
     faults::{self, Disks, Scale},
     miner::{self, Event, Figures, MinerConfig},
     network::Network,
@@ -19,7 +24,10 @@ use std::{
 use subjects::shares::JobKind;
 use tokio::{sync::mpsc, task::JoinSet, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
-use worker_runtime::{BusConfig, Context, TlsConfig};
+use worker_runtime::{
+    BusConfig, Context, TlsConfig,
+    clock::{Clock as _, SystemClock},
+};
 
 /// Events of a miner that may wait to be summed up.
 const EVENTS: usize = 1_024;
@@ -45,6 +53,11 @@ enum Command {
     /// Starts a network of its own in a temporary folder and ends it. Every chance follows from
     /// the seed that each line names.
     Faults(FaultsArgs),
+    /// Measure what a share, a block and a miner cost, beside what they could cost at best.
+    ///
+    /// Prints a table, and writes a JSON line a figure into a file of this run and into
+    /// `latest.jsonl`, which holds the latest of every figure.
+    Bench(BenchArgs),
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -121,6 +134,27 @@ struct FaultsArgs {
     hashrate: u64,
 }
 
+#[derive(Debug, Args)]
+struct BenchArgs {
+    /// Benches to run [default: all]
+    benches: Vec<String>,
+    /// List the benches
+    #[arg(long)]
+    list: bool,
+    /// As little of each as shows that it works; the figures mean little
+    #[arg(long)]
+    short: bool,
+    /// Keep no results
+    #[arg(long)]
+    discard: bool,
+    /// Folder of the results
+    #[arg(long, default_value = "loadtest/results", value_name = "FOLDER")]
+    results: PathBuf,
+    /// The program under test
+    #[arg(long, default_value = "hyperhash")]
+    program: PathBuf,
+}
+
 impl Cli {
     /// Does what the command line says.
     ///
@@ -132,6 +166,7 @@ impl Cli {
             Command::Miner(args) => mine(args).await,
             Command::Audit(args) => check(args).await,
             Command::Faults(args) => break_it(args).await,
+            Command::Bench(args) => measure(args).await,
         }
     }
 }
@@ -227,6 +262,33 @@ async fn break_it(args: FaultsArgs) -> anyhow::Result<()> {
         print(&faults::run(scenario, &network, &disks, scale, seed).await?)?;
     }
     network.down().await
+}
+
+async fn measure(args: BenchArgs) -> anyhow::Result<()> {
+    let mut out = io::stdout();
+    if args.list {
+        for bench in bench::ALL {
+            writeln!(out, "{:<18} {}", bench.name, bench.what)?;
+        }
+        return Ok(());
+    }
+    let chosen = bench::named(&args.benches)
+        .map_err(|name| anyhow::anyhow!("no bench is called {name}: --list shows all"))?;
+    let scale = if args.short { bench::Scale::Short } else { bench::Scale::Full };
+    let setting = Setting { program: args.program, scale };
+    let clock = SystemClock::new();
+    let (run, machine) = (clock.now().0.to_string(), results::machine());
+    let mut figures: Vec<Figure> = Vec::new();
+    for one in chosen {
+        let taken = one.measure(&setting).await.with_context(|| format!("bench {}", one.name))?;
+        write!(out, "{}", Table(&taken))?;
+        figures.extend(taken);
+        if !args.discard {
+            // After each: what was measured stays if the next one fails.
+            results::keep(&args.results, &run, &machine, &figures)?;
+        }
+    }
+    Ok(())
 }
 
 /// Writes a line of JSON.

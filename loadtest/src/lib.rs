@@ -2,7 +2,7 @@
 //!
 //! Modules stand in the order in which a scenario uses them: a way to speak Stratum V2, a miner
 //! that hashes for real and remembers every acknowledgement, the audit that asks stream, database
-//! and slices for each of those, a whole network, and what can go wrong with it.
+//! and slices for each of those, a whole network, what can go wrong with it, and what it costs.
 
 pub mod sv2;
 
@@ -13,6 +13,8 @@ pub mod audit;
 pub mod network;
 
 pub mod faults;
+
+pub mod bench;
 
 pub mod cli;
 

@@ -7,11 +7,11 @@ use crate::{
         home::Home,
         settings::Choice,
         supervisor::{self, Options, Show},
-        view,
+        view, workers,
     },
     status::{State, Status},
 };
-use clap::Subcommand;
+use clap::{Subcommand, builder::PossibleValuesParser};
 use std::{
     ffi::OsString,
     io::{self, IsTerminal as _},
@@ -64,6 +64,7 @@ pub(super) struct Place {
 #[command(after_help = "Examples:
   hyperhash dev up --port miners-sv2=3333 --port hub=4222
   hyperhash dev up --data-dir /srv/dev --detach
+  hyperhash dev up --without ingress-sv2 --without miners    bring an ingress of your own
   HYPERHASH_DEV_SERVERS=private hyperhash dev up     never use this system's own servers
 
 Ports are chosen once and remembered. Their names: bitcoind-rpc, bitcoind-zmq, postgresql, hub,
@@ -105,6 +106,16 @@ pub(super) struct Settings {
         value_name = "HASHES"
     )]
     hashrate: u64,
+    /// Start all but this worker, or all but the `miners`; may be given several times
+    #[arg(
+        long,
+        value_parser = PossibleValuesParser::new(workers::OPTIONAL),
+        env = "HYPERHASH_DEV_WITHOUT",
+        hide_env_values = true,
+        value_delimiter = ',',
+        value_name = "PART"
+    )]
+    without: Vec<String>,
 }
 
 /// Say how the network does. The exit code is 3 when it is down.
@@ -178,6 +189,7 @@ impl Settings {
             root: control::private_root(self.root)?,
             ports: self.ports,
             hashrate: self.hashrate,
+            without: self.without,
             show,
         };
         supervisor::supervise(&home, lock, &options).await?;
@@ -186,11 +198,14 @@ impl Settings {
 
     /// The same settings as arguments of another process.
     fn arguments(&self) -> Vec<OsString> {
-        let Self { place, root, ports, hashrate } = self;
+        let Self { place, root, ports, hashrate, without } = self;
         let mut arguments: Vec<OsString> = vec!["--data-dir".into(), place.data_dir.clone().into()];
         arguments.extend(["--hashrate".into(), hashrate.to_string().into()]);
         if let Some(root) = root {
             arguments.extend(["--root".into(), root.clone().into()]);
+        }
+        for part in without {
+            arguments.extend(["--without".into(), part.into()]);
         }
         for port in ports {
             arguments.extend(["--port".into(), port.to_string().into()]);

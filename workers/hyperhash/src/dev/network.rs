@@ -15,6 +15,7 @@ use super::{
     process::managed::{Keeper, Managed, Spec},
     ready::until_ready,
     secrets,
+    supervisor::Options,
     workers::{self, metrics_port},
 };
 use crate::status::{Bitcoind, Endpoints, Miners, Nats};
@@ -69,29 +70,35 @@ impl<'a> Network<'a> {
         self.keeper.haste.clone()
     }
 
-    /// Starts everything and returns once all of it is ready. `hashrate` is that of each of the
-    /// network's own miners, in hashes per second.
+    /// Starts everything that is wanted and returns once all of it is ready.
     ///
     /// # Errors
     ///
     /// When a part cannot be started; what was started keeps running until [`Self::drain`].
-    pub async fn bring_up(&mut self, keys: &Keys, hashrate: u64) -> anyhow::Result<()> {
+    pub async fn bring_up(&mut self, keys: &Keys, options: &Options) -> anyhow::Result<()> {
         let parts = self.parts;
         let bitcoind = self.start(parts.bitcoind()?);
         let postgresql = self.start(parts.postgresql()?);
         self.prepare_chain(bitcoind).await?;
         self.prepare_database(postgresql).await?;
         self.start_bus(keys).await?;
-        for worker in workers::CORE {
-            self.start(parts.worker(worker, &keys.certificates)?);
+        let wanted = |part: &&str| !options.without.iter().any(|without| without == part);
+        for group in [&workers::CORE[..], &[workers::INGRESS]] {
+            for worker in group {
+                // Its configuration is there too for whoever starts it instead.
+                let spec = parts.worker(worker, &keys.certificates)?;
+                if wanted(worker) {
+                    self.start(spec);
+                }
+            }
+            for worker in group.iter().copied().filter(wanted) {
+                self.worker_ready(worker).await?;
+            }
         }
-        for worker in workers::CORE {
-            self.worker_ready(worker).await?;
-        }
-        self.start(parts.worker(workers::INGRESS, &keys.certificates)?);
-        self.worker_ready(workers::INGRESS).await?;
-        for miner in MINERS {
-            self.start(parts.miner(miner, hashrate)?);
+        if wanted(&workers::MINERS) {
+            for miner in MINERS {
+                self.start(parts.miner(miner, options.hashrate)?);
+            }
         }
         self.narrator().say("network", "ready");
         Ok(())

@@ -48,6 +48,8 @@ pub struct Options {
     pub ports: Vec<Choice>,
     /// Hashes per second of each of the network's own miners.
     pub hashrate: u64,
+    /// Names of [`super::workers::OPTIONAL`] that are not started.
+    pub without: Vec<String>,
     /// What the terminal shows.
     pub show: Show,
 }
@@ -109,7 +111,7 @@ async fn run(
     let observer = Observer::new(&parts, Arc::clone(&shared), clock, network::endpoints(&parts)?)?;
     let watching = Watching::start(home, observer, &shared, &narrator, options.show)?;
     let network = Network::new(parts, keeper, Arc::clone(&shared))?;
-    let result = live(network, &keys, options.hashrate, &shared, &mut signals).await;
+    let result = live(network, &keys, options, &shared, &mut signals).await;
     watching.end().await?;
     result
 }
@@ -118,12 +120,12 @@ async fn run(
 async fn live(
     mut network: Network<'_>,
     keys: &Keys,
-    hashrate: u64,
+    options: &Options,
     shared: &Shared,
     signals: &mut Signals,
 ) -> anyhow::Result<()> {
     let up = tokio::select! {
-        up = network.bring_up(keys, hashrate) => up.map(|()| Until::Signal),
+        up = network.bring_up(keys, options) => up.map(|()| Until::Signal),
         () = signals.stop() => Ok(Until::Now),
     };
     if let Ok(Until::Signal) = up {

@@ -24,6 +24,21 @@ pub const CORE: [&str; 6] = [
 /// The node's worker.
 pub const INGRESS: &str = "ingress-sv2";
 
+/// All miners together, where parts are named that a network can do without.
+pub const MINERS: &str = "miners";
+
+/// What a person may leave out, to bring their own.
+pub const OPTIONAL: [&str; 8] = [
+    "payout-calculator",
+    "round-tracker",
+    "share-recorder",
+    "share-verifier",
+    "block-submitter",
+    "template-publisher",
+    INGRESS,
+    MINERS,
+];
+
 /// Depth at which a block's outcome is final. Blocks come every ten seconds or so, and nobody
 /// competes.
 pub const PAYOUT_CONFIRMATIONS: u32 = 6;
@@ -238,6 +253,12 @@ mod tests {
             assert!(listens.clone().count() > 0, "{text}");
             assert!(listens.into_iter().all(|line| line.contains("\"127.0.0.1:")), "{text}");
         }
+    }
+
+    #[test]
+    fn every_worker_can_be_left_out() {
+        let all: Vec<_> = CORE.into_iter().chain([INGRESS, MINERS]).collect();
+        assert_eq!(all, OPTIONAL);
     }
 
     #[test]

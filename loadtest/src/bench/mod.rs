@@ -1,0 +1,89 @@
+//! Figures: what a unit of work costs, beside what it could cost at best.
+//!
+//! Timings on a shared machine are noise, so figures are processor time and bytes per unit, counts,
+//! and ratios of two things that run in turn; each is the median of several runs.
+
+pub mod figure;
+
+pub mod results;
+
+pub mod meter;
+
+mod lab;
+
+pub use lab::{Lab, Part};
+
+use figure::Figure;
+use futures_util::future::BoxFuture;
+use std::path::PathBuf;
+
+/// How much of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scale {
+    /// Enough to see that it works: the figures mean little.
+    Short,
+    /// Enough to mean something.
+    Full,
+}
+
+/// What every bench is given.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// The program under test, `hyperhash`.
+    pub program: PathBuf,
+    /// How much is done.
+    pub scale: Scale,
+}
+
+impl Setting {
+    /// `short` or `full`, by the scale.
+    pub const fn times(&self, short: u32, full: u32) -> u32 {
+        match self.scale {
+            Scale::Short => short,
+            Scale::Full => full,
+        }
+    }
+}
+
+/// A group of figures that are taken together.
+#[derive(Clone, Copy)]
+pub struct Bench {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// What is measured, in one sentence.
+    pub what: &'static str,
+    measure: for<'a> fn(&'a Setting) -> BoxFuture<'a, anyhow::Result<Vec<Figure>>>,
+}
+
+impl Bench {
+    /// Takes its figures.
+    ///
+    /// # Errors
+    ///
+    /// When something is not as it must be for the figures to mean anything.
+    pub async fn measure(&self, setting: &Setting) -> anyhow::Result<Vec<Figure>> {
+        (self.measure)(setting).await
+    }
+}
+
+impl std::fmt::Debug for Bench {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bench").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// All benches, in the order in which a share meets what they measure.
+pub const ALL: &[Bench] = &[];
+
+/// The benches with these names; all if there are none.
+///
+/// # Errors
+///
+/// The first name that no bench has.
+pub fn named(names: &[String]) -> Result<Vec<&'static Bench>, String> {
+    if names.is_empty() {
+        return Ok(ALL.iter().collect());
+    }
+    let find = |name: &String| ALL.iter().find(|one| one.name == *name).ok_or(name.clone());
+    names.iter().map(find).collect()
+}
