@@ -15,6 +15,9 @@ use std::{fmt, time::Duration};
 /// Pause before a reader that could not begin tries again.
 const PAUSE: Duration = Duration::from_millis(250);
 
+/// The same when it lacks a right: a person must give it that first.
+const PAUSE_WITHOUT_RIGHT: Duration = Duration::from_secs(5);
+
 /// A reader that cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
@@ -126,7 +129,7 @@ impl Ordered {
                 Err(Opening::Never(error)) => return Err(error),
                 Err(Opening::Later(error)) => {
                     tracing::warn!(stream = self.stream, %error, "cannot read the stream yet");
-                    self.pause().await?;
+                    self.pause(pause_after(&error)).await?;
                 }
             }
         }
@@ -334,13 +337,17 @@ impl Ordered {
         }
     }
 
-    async fn pause(&self) -> Result<(), ReadError> {
-        let pause = rand::thread_rng().gen_range(PAUSE / 2..=PAUSE);
+    async fn pause(&self, longest: Duration) -> Result<(), ReadError> {
+        let pause = rand::thread_rng().gen_range(longest / 2..=longest);
         tokio::select! {
             () = tokio::time::sleep(pause) => Ok(()),
             () = self.bus.inner.shell.halt.cancelled() => Err(ReadError::Stopped),
         }
     }
+}
+
+fn pause_after(error: &BusError) -> Duration {
+    if matches!(error, BusError::Denied(_)) { PAUSE_WITHOUT_RIGHT } else { PAUSE }
 }
 
 /// The end of what a stream holds at some moment, as deliveries of one consumer.
