@@ -44,8 +44,11 @@ e2e: prepare ## the whole network on real servers, with a lying node, faults and
 	cargo build --workspace --bins
 	cargo test --workspace --test e2e_network -- --nocapture
 
-bench: ## what every share costs, measured beside its limit
+# ONLY="a b" takes these figures alone.
+bench: prepare ## what shares, blocks and miners cost, beside their limits, into loadtest/results
+	cargo build --release --package hyperhash --package loadtest
 	cargo bench --package mining
+	$(CARGO_TARGET_DIR)/release/loadtest bench --program $(HYPERHASH) $(ONLY)
 
 # SEED=n runs the same chances again, ONLY="a b" these scenarios alone.
 faults: prepare ## break the whole network on purpose, and audit every share after each
