@@ -28,7 +28,7 @@ use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use subjects::{
     Payload, Sats, Work,
-    blocks::BlockResult,
+    blocks::{BlockResult, Outcome},
     payouts::{BlockStatement, FeesPaidBy, RewardRule, Statement},
 };
 
@@ -165,6 +165,21 @@ fn orphans_and_refused_blocks_pay_nothing() {
     let lost = [BlockResult::Orphaned, BlockResult::Refused].map(|end| ending(&[(1, 1)], end));
     assert_eq!(bodies(WINDOW, &lost), BTreeMap::new());
     assert_eq!(bodies(RewardRule::Round, &lost), BTreeMap::new());
+}
+
+#[test]
+fn the_first_outcome_of_a_block_is_its_outcome() {
+    for rule in [WINDOW, RewardRule::Round] {
+        let history = history(&[ending(&[(1, 1)], BlockResult::Orphaned)]);
+        let mut calculator = calculator(rule);
+        for fact in all(&history) {
+            assert_eq!(hear(&mut calculator, fact, &history.lines).unwrap(), []);
+        }
+        let (hash, height) = (hash_of(1), height_of(1));
+        let late = Fact::Outcome(Outcome { hash, height, result: BlockResult::Confirmed });
+        assert_eq!(hear(&mut calculator, &late, &history.lines).unwrap(), []);
+        assert_eq!(calculator.waiting(), 0);
+    }
 }
 
 #[test]
