@@ -119,6 +119,8 @@ pub struct StreamInfo {
     pub bytes: u64,
     /// How long it keeps a message; zero means for ever.
     pub max_age: Duration,
+    /// The server that leads it, where several keep it and have agreed on one.
+    pub leader: Option<String>,
 }
 
 impl fmt::Debug for Bus {

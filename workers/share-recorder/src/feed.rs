@@ -72,7 +72,8 @@ impl Recorder {
     fn reader(&self, incarnation: u64, after: u64) -> Ordered {
         let filters = self.feed.filters().iter().map(|filter| (*filter).to_owned()).collect();
         let start = Start::Sequence(after.saturating_add(1));
-        self.source.ordered(self.feed.stream(), filters, start).of_incarnation(incarnation)
+        let reader = self.source.ordered(self.feed.stream(), filters, start);
+        reader.of_incarnation(incarnation).endless()
     }
 
     /// The stream's incarnation, and how far it is in the book; `None` when stopped.

@@ -51,6 +51,15 @@ struct InfoAnswer {
     created: String,
     config: InfoConfig,
     state: InfoState,
+    /// Absent where one server alone keeps it.
+    #[serde(default)]
+    cluster: InfoCluster,
+}
+
+#[derive(Default, Deserialize)]
+struct InfoCluster {
+    #[serde(default)]
+    leader: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -129,6 +138,7 @@ impl Api {
             messages: info.state.messages,
             bytes: info.state.bytes,
             max_age: Duration::from_nanos(info.config.max_age),
+            leader: info.cluster.leader,
         })
     }
 

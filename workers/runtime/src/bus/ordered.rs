@@ -1,5 +1,7 @@
 //! Reading a stream in order, from a position on, whatever happens to servers in between.
 
+mod progress;
+
 use super::{
     Bus, BusError, Delivery, StreamInfo,
     consumer::{Broken, ConsumerConfig, Puller},
@@ -9,8 +11,13 @@ use crate::{
     metric::Name,
     transform::{Position, Start},
 };
+use progress::Progress;
 use rand::Rng;
 use std::{fmt, time::Duration};
+
+/// A stream whose messages go sooner than this may lose its last one before it was read, so that
+/// nobody may wait for that.
+const LASTING: Duration = Duration::from_secs(60 * 60);
 
 /// Pause before a reader that could not begin tries again.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -77,22 +84,21 @@ pub struct Ordered {
     bus: Bus,
     stream: String,
     filters: Vec<String>,
-    start: Start,
     incarnation: Option<u64>,
-    seen: Option<Position>,
-    /// Messages between the reader and the end as it was at the start; `None` before the start.
-    to_catch_up: Option<u64>,
+    progress: Progress,
+    /// Whether anybody may ask if this reader has caught up.
+    endless: bool,
     pending: u64,
     consumer: Option<(String, Puller)>,
 }
 
 impl fmt::Debug for Ordered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { stream, filters, seen, .. } = self;
+        let Self { stream, filters, progress, .. } = self;
         f.debug_struct("Ordered")
             .field("stream", stream)
             .field("filters", filters)
-            .field("seen", seen)
+            .field("progress", progress)
             .finish_non_exhaustive()
     }
 }
@@ -103,10 +109,9 @@ impl Ordered {
             bus,
             stream: stream.to_owned(),
             filters,
-            start,
             incarnation: None,
-            seen: None,
-            to_catch_up: None,
+            progress: Progress::new(start),
+            endless: false,
             pending: 0,
             consumer: None,
         }
@@ -117,6 +122,14 @@ impl Ordered {
     #[must_use]
     pub const fn of_incarnation(mut self, incarnation: u64) -> Self {
         self.incarnation = Some(incarnation);
+        self
+    }
+
+    /// For a reader whom nobody asks whether it has caught up: then it need not know where the
+    /// stream ends, which takes the right to ask for single messages.
+    #[must_use]
+    pub const fn endless(mut self) -> Self {
+        self.endless = true;
         self
     }
 
@@ -148,8 +161,10 @@ impl Ordered {
             };
             match delivered {
                 Ok(delivery) => {
-                    self.note(&delivery);
-                    return Ok(delivery);
+                    self.pending = delivery.pending;
+                    if self.progress.note(&delivery.position, delivery.pending) {
+                        return Ok(delivery);
+                    }
                 }
                 Err(broken) => self.restart(broken).await,
             }
@@ -158,7 +173,7 @@ impl Ordered {
 
     /// Whether everything that the stream held when this reader began was handed out.
     pub const fn caught_up(&self) -> bool {
-        matches!(self.to_catch_up, Some(0))
+        self.progress.caught_up()
     }
 
     /// Messages that wait behind the last one handed out, as of that moment.
@@ -170,21 +185,24 @@ impl Ordered {
     /// stream holds now was read; `None` if it could not be asked.
     pub(crate) async fn tail(&self) -> Option<Tail> {
         let (name, _) = self.consumer.as_ref()?;
+        let stream = self.bus.stream_info(&self.stream).await.ok()?;
+        let end = self.end(&stream).await.ok()?;
         let info = self.bus.consumer_info(&self.stream, name).await.ok().flatten()?;
         let deliveries = info.delivered.consumer_seq.saturating_add(info.num_pending);
-        Some(Tail { consumer: name.clone(), deliveries })
+        Some(Tail { consumer: name.clone(), deliveries, end })
     }
 
     /// Whether everything up to a tail was handed out. `None` when the reader has begun again
     /// since, so that the tail means nothing any more.
     pub(crate) fn has_reached(&self, tail: &Tail) -> Option<bool> {
         let (name, puller) = self.consumer.as_ref()?;
-        (*name == tail.consumer).then(|| puller.received() >= tail.deliveries)
+        (*name == tail.consumer)
+            .then(|| puller.received() >= tail.deliveries && self.progress.has_reached(tail.end))
     }
 
     /// Where the last message that was handed out stands.
     pub fn position(&self) -> Option<Position> {
-        self.seen.clone()
+        self.progress.seen().cloned()
     }
 
     /// The stream's incarnation, once the reader has begun.
@@ -198,28 +216,41 @@ impl Ordered {
         self.discard().await;
     }
 
-    fn note(&mut self, delivery: &Delivery) {
-        self.seen = Some(delivery.position.clone());
-        self.pending = delivery.pending;
-        let left = self.to_catch_up.unwrap_or(0).saturating_sub(1);
-        self.to_catch_up = Some(left.min(delivery.pending));
-    }
-
     async fn open(&mut self) -> Result<(), Opening> {
         let info = self.bus.stream_info(&self.stream).await.map_err(Opening::of(&self.stream))?;
         self.check(&info)?;
-        self.resolve(&info);
+        self.progress.resolve(info.last_sequence);
+        let end = self.end(&info).await.map_err(Opening::of(&self.stream))?;
         let mut config = ConsumerConfig::ordered(self.consumer_name(), &self.filters);
         self.begin(&mut config);
         let made = self.bus.create_consumer(&self.stream, &config).await;
         let made = made.map_err(Opening::of(&self.stream))?;
         self.pending = made.num_pending;
-        let left = self.to_catch_up.unwrap_or(u64::MAX).min(made.num_pending);
-        self.to_catch_up = Some(left);
+        self.progress.begin(made.num_pending, end);
         let puller = Puller::open(&self.bus, &self.stream, info.created, &config.name).await;
         let puller = puller.map_err(Opening::of(&self.stream))?;
         self.consumer = Some((config.name, puller));
         Ok(())
+    }
+
+    /// Where the messages that this reader is to see end now, where only the stream's leader knows
+    /// for certain: of several servers any may hold the reader's consumer, and one that has just
+    /// come back lacks what the others have. `None` where the consumer's own word is enough, or
+    /// nothing is there.
+    async fn end(&self, info: &StreamInfo) -> Result<Option<u64>, BusError> {
+        let lasting = info.max_age.is_zero() || info.max_age >= LASTING;
+        if self.endless || info.leader.is_none() || !lasting || info.messages == 0 {
+            return Ok(None);
+        }
+        if self.filters.is_empty() {
+            return Ok(Some(info.last_sequence));
+        }
+        let mut end = None;
+        for filter in &self.filters {
+            let last = self.bus.last(&self.stream, filter).await?;
+            end = end.max(last.and_then(|last| self.progress.concerns(&last)));
+        }
+        Ok(end)
     }
 
     /// Refuses a stream that is not the one that the position belongs to.
@@ -232,7 +263,7 @@ impl Ordered {
                 now: info.created,
             }));
         }
-        let Some(next) = self.next_sequence() else { return Ok(()) };
+        let Some(next) = self.progress.next() else { return Ok(()) };
         if next > info.last_sequence.saturating_add(1) {
             return Err(Opening::Never(ReadError::Behind {
                 stream: self.stream.clone(),
@@ -248,7 +279,7 @@ impl Ordered {
     /// that must have them all, the position's owner compares.
     fn count_missing(&self, next: u64, info: &StreamInfo) {
         let missing = info.first_sequence.saturating_sub(next);
-        let wanted = next > 1 || self.seen.is_some();
+        let wanted = next > 1 || self.progress.seen().is_some();
         if missing > 0 && wanted && info.last_sequence > 0 {
             tracing::error!(
                 stream = self.stream,
@@ -266,33 +297,13 @@ impl Ordered {
         }
     }
 
-    /// A start that depends on when it is asked becomes a sequence, so that a restart does not
-    /// move it.
-    fn resolve(&mut self, info: &StreamInfo) {
-        if self.start == Start::New {
-            self.start = Start::Sequence(info.last_sequence.saturating_add(1));
-        }
-    }
-
-    fn seen_sequence(&self) -> Option<u64> {
-        self.seen.as_ref().map(|seen| seen.sequence)
-    }
-
-    fn next_sequence(&self) -> Option<u64> {
-        match (&self.seen, self.start) {
-            (Some(seen), _) => Some(seen.sequence.saturating_add(1)),
-            (None, Start::Sequence(sequence)) => Some(sequence.max(1)),
-            (None, Start::First | Start::LastPerSubject | Start::Time(_) | Start::New) => None,
-        }
-    }
-
     fn begin(&self, config: &mut ConsumerConfig) {
-        if let Some(sequence) = self.next_sequence() {
+        if let Some(sequence) = self.progress.next() {
             config.deliver_policy = "by_start_sequence";
             config.opt_start_seq = Some(sequence);
             return;
         }
-        match self.start {
+        match self.progress.start() {
             Start::First | Start::Sequence(_) => {}
             Start::New => config.deliver_policy = "new",
             Start::LastPerSubject => {
@@ -316,7 +327,7 @@ impl Ordered {
         tracing::debug!(
             stream = self.stream,
             reason = broken,
-            seen = self.seen_sequence(),
+            seen = self.progress.seen().map(|seen| seen.sequence),
             "reading again"
         );
         let labels = [("stream", self.stream.as_str()), ("reason", broken)];
@@ -355,6 +366,7 @@ fn pause_after(error: &BusError) -> Duration {
 pub(crate) struct Tail {
     consumer: String,
     deliveries: u64,
+    end: Option<u64>,
 }
 
 /// Why reading could not begin.
