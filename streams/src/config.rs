@@ -7,17 +7,16 @@ use crate::{
     keys::{LeafUser, Minted},
 };
 use std::{
-    collections::BTreeSet,
     fmt::{self, Write as _},
     net::SocketAddr,
     path::{Path, PathBuf},
 };
 use subjects::NodeId;
 
-/// The hub.
+/// A server of the hub.
 #[derive(Clone, Debug)]
 pub struct Hub {
-    /// Name in logs and lists; the same after every start.
+    /// Name in logs and lists; the same after every start, and its own in a cluster.
     pub server_name: String,
     /// Where workers connect.
     pub clients: SocketAddr,
@@ -32,6 +31,21 @@ pub struct Hub {
     /// Where pushed account claims are kept.
     pub resolver: PathBuf,
     /// The server's certificate.
+    pub tls: Tls,
+    /// How it reaches the hub's other servers; absent where it is the only one.
+    pub cluster: Option<Cluster>,
+}
+
+/// How the servers of one hub reach each other.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    /// Where the others connect: a network of the hub's own.
+    pub listen: SocketAddr,
+    /// Where all servers of the hub listen for each other, this one's address included:
+    /// `tls://host:port`.
+    pub routes: Vec<String>,
+    /// What this server shows the others, whether it is called or calls. A route may do anything,
+    /// so the authority must be one that signs nothing but these: a node's certificate opens none.
     pub tls: Tls,
 }
 
@@ -49,8 +63,9 @@ pub struct Leaf {
     /// Most bytes that it may keep there; at least what [`crate::leaf`] reserves
     /// ([`crate::Topology::reserved_bytes`]).
     pub store_bytes: u64,
-    /// The hub's leaf listener, e.g. `tls://hub.example:7422`.
-    pub hub: String,
+    /// The leaf listeners of the hub's servers, e.g. `tls://hub.example:7422`: it is linked to one,
+    /// and goes to the next when that ends.
+    pub hub: Vec<String>,
     /// The node's certificate, which the hub checks.
     pub tls: Tls,
 }
@@ -107,7 +122,7 @@ resolver {{ type: full, dir: {resolver}, allow_delete: false, interval: "2m" }}
 resolver_preload {{
 {preload}}}
 
-leafnodes {{
+{cluster}leafnodes {{
   listen: "{leaves}"
   no_advertise: true
   # A node hears nothing of another.
@@ -120,12 +135,31 @@ max_payload: 8MB
 {LINKS}"#,
         name = quoted(server_name),
         own = certificate(&hub.tls),
+        cluster = hub.cluster.as_ref().map(cluster).unwrap_or_default(),
         mutual = with_authority(&hub.tls),
         store = quoted_path(&hub.store),
         resolver = quoted_path(&hub.resolver),
         operator = quoted(&keys.operator),
         system = sys.public_key,
     ))
+}
+
+fn cluster(cluster: &Cluster) -> String {
+    let Cluster { listen, routes, tls } = cluster;
+    format!(
+        r#"cluster {{
+  name: {HUB_DOMAIN}
+  listen: "{listen}"
+  # Clients and leaves are told all servers by their configuration.
+  no_advertise: true
+  routes: {routes}
+  tls {{ {mutual}, verify: true, min_version: "1.3" }}
+}}
+
+"#,
+        routes = List(routes.iter()),
+        mutual = with_authority(tls),
+    )
 }
 
 /// The configuration of a node's own server: it listens on the node only and dials out.
@@ -151,7 +185,7 @@ feature_flags {{ js_api_reply_v2: true }}
 leafnodes {{
   reconnect: "1s"
   remotes: [ {{
-    url: {hub}
+    urls: {hub}
     account: NODE
     credentials: {link}
     tls {{ {mutual}, handshake_first: true, min_version: "1.3" }}
@@ -166,7 +200,7 @@ accounts {{
 system_account: SYS
 {LINKS}"#,
         store = quoted_path(&leaf.store),
-        hub = quoted(&leaf.hub),
+        hub = List(leaf.hub.iter()),
         link = quoted_path(&node.link_creds),
         mutual = with_authority(&leaf.tls),
     ))
@@ -182,16 +216,17 @@ fn nkey_user(user: &LeafUser) -> String {
          {} }} }} }}\n",
         user.name,
         user.public_key,
-        List(&permissions.publish),
-        List(&permissions.subscribe),
+        List(permissions.publish.iter()),
+        List(permissions.subscribe.iter()),
     )
 }
 
-struct List<'a>(&'a BTreeSet<String>);
+/// Texts as a list of the server's configuration.
+struct List<I>(I);
 
-impl fmt::Display for List<'_> {
+impl<'a, I: Iterator<Item = &'a String> + Clone> fmt::Display for List<I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let items: Vec<_> = self.0.iter().map(|item| quoted(item)).collect();
+        let items: Vec<_> = self.0.clone().map(|item| quoted(item)).collect();
         write!(f, "[{}]", items.join(", "))
     }
 }
@@ -254,9 +289,8 @@ mod tests {
         ([127, 0, 0, 1], port).into()
     }
 
-    #[test]
-    fn the_hub_s_configuration() {
-        let config = Hub {
+    fn hub_of(cluster: Option<Cluster>) -> Hub {
+        Hub {
             server_name: "hub".to_owned(),
             clients: address(1),
             leaves: address(2),
@@ -265,8 +299,24 @@ mod tests {
             store_bytes: 1_000,
             resolver: "/resolver".into(),
             tls: tls(),
-        };
-        insta::assert_snapshot!(hub(&config, &keys()).unwrap());
+            cluster,
+        }
+    }
+
+    #[test]
+    fn the_hub_s_configuration() {
+        insta::assert_snapshot!(hub(&hub_of(None), &keys()).unwrap());
+    }
+
+    #[test]
+    fn a_server_of_three_has_routes_under_an_authority_of_their_own() {
+        let routes = [4, 5, 6].map(|port| format!("tls://{}", address(port)));
+        let own = Tls { ca: "/pki/routes.pem".into(), ..tls() };
+        let cluster = Cluster { listen: address(4), routes: routes.into(), tls: own };
+        let text = hub(&hub_of(Some(cluster)), &keys()).unwrap();
+        let (_, from) = text.split_once("\ncluster {").unwrap();
+        let (cluster, _) = from.split_once("leafnodes {").unwrap();
+        insta::assert_snapshot!(cluster);
     }
 
     #[test]
@@ -277,7 +327,7 @@ mod tests {
             monitor: address(2),
             store: "/store".into(),
             store_bytes: 1_000,
-            hub: "tls://hub.example:7422".to_owned(),
+            hub: vec!["tls://hub.example:7422".to_owned(), "tls://hub-2.example:7422".to_owned()],
             tls: tls(),
         };
         insta::assert_snapshot!(leaf(&config, &keys()).unwrap());

@@ -16,7 +16,8 @@ const ANSWER: Duration = Duration::from_secs(10);
 /// How a server is reached, and as whom.
 #[derive(Clone, Debug)]
 pub struct Access {
-    /// `tls://host:port`, or `nats://host:port` on the loopback of a node.
+    /// `tls://host:port`, or `nats://host:port` on the loopback of a node; several servers of one
+    /// hub are separated by commas.
     pub url: String,
     /// Who we are.
     pub credentials: Credentials,
@@ -119,8 +120,9 @@ impl Connection {
     pub async fn open(access: &Access) -> Result<Self, RequestError> {
         let complaint = Arc::new(Mutex::new(None));
         let options = options(access, Arc::clone(&complaint)).await?;
+        let servers: Vec<&str> = access.url.split(',').map(str::trim).collect();
         let client = options
-            .connect(&access.url)
+            .connect(servers)
             .await
             .map_err(|source| RequestError::Connect { url: access.url.clone(), source })?;
         Ok(Self { client, complaint })

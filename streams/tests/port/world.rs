@@ -123,6 +123,7 @@ impl World {
             store_bytes: reserved_bytes(&network) + (1 << 30),
             resolver: dir.path().join("hub-resolver"),
             tls: tls(dir.path(), "hub"),
+            cluster: None,
         };
         let config = dir.path().join("hub.conf");
         fs::write(&config, config::hub(&hub_conf, &keys).unwrap()).unwrap();
@@ -142,7 +143,7 @@ impl World {
             monitor: free_port(),
             store: self.path(&format!("{node}-store")),
             store_bytes: leaf(&id).reserved_bytes() + (1 << 30),
-            hub: format!("tls://{}", self.hub_conf.leaves),
+            hub: vec![format!("tls://{}", self.hub_conf.leaves)],
             tls: tls(self.dir.path(), node),
         };
         let path = self.path(&format!("{node}.conf"));

@@ -35,7 +35,8 @@ pub struct Status {
     pub stages: BTreeMap<String, Stage>,
     /// The workers' processes, by worker.
     pub workers: BTreeMap<String, Process>,
-    /// The servers' processes, by server: `bitcoind`, `postgresql`, `hub`, `leaf`.
+    /// The servers' processes, by server: `bitcoind`, `postgresql`, `hub`, `leaf`; where the hub has
+    /// three, also `hub-2` and `hub-3`.
     pub servers: BTreeMap<String, Process>,
     /// The network's own miners, by name.
     pub miners: BTreeMap<String, Process>,
@@ -257,7 +258,7 @@ pub struct Miners {
 /// Where NATS clients connect.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Nats {
-    /// The hub, over TLS.
+    /// The hub, over TLS; where it has several servers, all of them, separated by commas.
     pub hub: String,
     /// The leaf server of node `n1`.
     pub leaf: String,

@@ -5,6 +5,7 @@ use bitcoind_rpc::Rpc;
 use hyperhash::dev::{
     bitcoind::{chain, wallet::Wallet},
     home::Home,
+    hub::HubServers,
     narrator::Narrator,
     parts::{self, Parts},
     postgresql::database::{self, Role},
@@ -17,6 +18,7 @@ use sqlx::{Connection as _, Executor as _};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 const LIMIT: Duration = Duration::from_secs(120);
+const HUB: HubServers = HubServers::One;
 
 struct Bench {
     home: Home,
@@ -33,12 +35,13 @@ impl Bench {
         let keeper = Keeper::new(&home, Arc::new(Narrator::silent()));
         let root = std::env::var_os("HYPERHASH_DEV_ROOT").map(PathBuf::from);
         let servers = servers::find(root.or_else(servers::cached_root).as_deref()).unwrap();
-        let ports = settings::settle_ports(&home, &parts::ports(), &[], |_| {}).unwrap();
+        let names = parts::ports(HUB);
+        let ports = settings::settle_ports(&home, HUB, &names, &[], |_| {}).unwrap();
         Self { home, keeper, servers, ports, _folder: folder }
     }
 
     fn parts(&self) -> Parts<'_> {
-        Parts { home: &self.home, servers: &self.servers, ports: &self.ports }
+        Parts { home: &self.home, servers: &self.servers, ports: &self.ports, hub: HUB }
     }
 
     fn nothing_is_left(&self) {

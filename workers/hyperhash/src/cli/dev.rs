@@ -5,13 +5,17 @@ use crate::{
     dev::{
         control::{self, Ended},
         home::Home,
+        hub::HubServers,
         settings::Choice,
         supervisor::{self, Options, Show},
         view, workers,
     },
     status::{State, Status},
 };
-use clap::{Subcommand, builder::PossibleValuesParser};
+use clap::{
+    Subcommand,
+    builder::{PossibleValuesParser, TypedValueParser as _},
+};
 use std::{
     ffi::OsString,
     io::{self, IsTerminal as _},
@@ -68,7 +72,8 @@ pub(super) struct Place {
   HYPERHASH_DEV_SERVERS=private hyperhash dev up     never use this system's own servers
 
 Ports are chosen once and remembered. Their names: bitcoind-rpc, bitcoind-zmq, postgresql, hub,
-hub-leaves, hub-monitor, leaf, leaf-monitor, miners-sv2, metrics-<worker>.")]
+hub-leaves, hub-monitor, hub-routes, leaf, leaf-monitor, miners-sv2, metrics-<worker>; with three
+servers of the hub also those of hub-2 and hub-3.")]
 pub(super) struct Up {
     #[command(flatten)]
     settings: Settings,
@@ -97,6 +102,17 @@ pub(super) struct Settings {
         value_name = "NAME=NUMBER"
     )]
     ports: Vec<Choice>,
+    /// Servers of the hub: of three, any one may end. A network keeps those that it was made with
+    /// [default: 1]
+    #[arg(
+        long,
+        value_parser = PossibleValuesParser::new(HubServers::CHOICES)
+            .try_map(|count| count.parse::<HubServers>()),
+        env = "HYPERHASH_DEV_HUB_SERVERS",
+        hide_env_values = true,
+        value_name = "COUNT"
+    )]
+    hub_servers: Option<HubServers>,
     /// Hashes per second of each of the two miners
     #[arg(
         long,
@@ -188,6 +204,7 @@ impl Settings {
         let options = Options {
             root: control::private_root(self.root)?,
             ports: self.ports,
+            hub_servers: self.hub_servers,
             hashrate: self.hashrate,
             without: self.without,
             show,
@@ -198,11 +215,14 @@ impl Settings {
 
     /// The same settings as arguments of another process.
     fn arguments(&self) -> Vec<OsString> {
-        let Self { place, root, ports, hashrate, without } = self;
+        let Self { place, root, ports, hub_servers, hashrate, without } = self;
         let mut arguments: Vec<OsString> = vec!["--data-dir".into(), place.data_dir.clone().into()];
         arguments.extend(["--hashrate".into(), hashrate.to_string().into()]);
         if let Some(root) = root {
             arguments.extend(["--root".into(), root.clone().into()]);
+        }
+        if let Some(count) = hub_servers {
+            arguments.extend(["--hub-servers".into(), count.to_string().into()]);
         }
         for part in without {
             arguments.extend(["--without".into(), part.into()]);

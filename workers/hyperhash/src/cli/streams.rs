@@ -45,7 +45,7 @@ pub(super) enum Command {
 /// Which servers.
 #[derive(Debug, clap::Args)]
 pub(super) struct Where {
-    /// The hub [default: that of the dev network]
+    /// The hub's servers, separated by commas [default: that of the dev network]
     #[arg(long, requires = "keys")]
     url: Option<String>,
     /// Folder of keys, as `streams keys` makes it [default: that of the dev network]
@@ -196,13 +196,15 @@ impl Where {
             }
             _ => {
                 let (_, endpoints) = dev_network(&self.data_dir)?;
+                let home = dev::home::Home::at(&self.data_dir)?;
+                let servers = dev::settings::hub_servers(&home)?.unwrap_or_default();
                 let bus = dev::bus::Bus {
                     hub: endpoints.nats.hub,
                     leaf: endpoints.nats.leaf,
                     ca_file: Some(endpoints.nats.ca_file),
-                    keys: dev::home::Home::at(&self.data_dir)?.keys(),
+                    keys: home.keys(),
                 };
-                (bus, dev::bus::network()?)
+                (bus, dev::bus::network(servers)?)
             }
         };
         let mut hub = BTreeMap::new();

@@ -1,6 +1,6 @@
 //! The dev network's bus: keys, streams on the hub and on the leaf, and who may say what.
 
-use super::{home::Home, settings::Ports, workers};
+use super::{home::Home, hub::HubServers, settings::Ports, workers};
 use anyhow::Context as _;
 use std::{collections::BTreeMap, path::PathBuf};
 use streams::{Access, Account, Connection, Credentials, Network, Node, keys, keys::Minted};
@@ -12,8 +12,19 @@ use worker_runtime::{BusConfig, TlsConfig};
 /// # Errors
 ///
 /// Never: node and lanes are good ones.
-pub fn network() -> anyhow::Result<Network> {
-    Ok(Network::new(vec![Node { id: workers::node()?, lanes: workers::lanes() }])?)
+pub fn network(hub: HubServers) -> anyhow::Result<Network> {
+    let nodes = vec![Node { id: workers::node()?, lanes: workers::lanes() }];
+    Ok(Network::new(nodes)?.replicated(hub.count()))
+}
+
+/// The URLs of the hub's servers, separated by commas.
+///
+/// # Errors
+///
+/// When a port is not known.
+pub fn hub_urls(ports: &Ports, hub: HubServers) -> anyhow::Result<String> {
+    let url = |name: &&str| Ok(format!("tls://{}", ports.address(name)?));
+    Ok(hub.names().iter().map(url).collect::<anyhow::Result<Vec<_>>>()?.join(","))
 }
 
 /// Makes the keys that are missing.
@@ -22,14 +33,14 @@ pub fn network() -> anyhow::Result<Network> {
 ///
 /// When a key file is damaged or cannot be written.
 pub fn mint(home: &Home, now: Timestamp) -> anyhow::Result<Minted> {
-    keys::mint(&home.keys(), &network()?, now)
+    keys::mint(&home.keys(), &network(HubServers::One)?, now)
         .context("the keys of the bus cannot be made; `hyperhash dev reset` starts over")
 }
 
 /// How to reach the servers of a network.
 #[derive(Clone, Debug)]
 pub struct Bus {
-    /// The hub's URL.
+    /// The URLs of the hub's servers, separated by commas.
     pub hub: String,
     /// The leaf's URL.
     pub leaf: String,
@@ -45,9 +56,9 @@ impl Bus {
     /// # Errors
     ///
     /// When a port is not known.
-    pub fn of(home: &Home, ports: &Ports) -> anyhow::Result<Self> {
+    pub fn of(home: &Home, ports: &Ports, hub: HubServers) -> anyhow::Result<Self> {
         Ok(Self {
-            hub: format!("tls://{}", ports.address("hub")?),
+            hub: hub_urls(ports, hub)?,
             leaf: format!("nats://{}", ports.address("leaf")?),
             ca_file: Some(home.tls("ca.pem")),
             keys: home.keys(),
@@ -85,8 +96,8 @@ impl Bus {
     /// # Errors
     ///
     /// When the hub refuses, is too old, or holds something that cannot be changed in place.
-    pub async fn apply_hub(&self) -> anyhow::Result<()> {
-        let network = network()?;
+    pub async fn apply_hub(&self, servers: HubServers) -> anyhow::Result<()> {
+        let network = network(servers)?;
         let mut hub = BTreeMap::new();
         for account in [Account::Nodes, Account::Core, Account::Money, Account::Data] {
             hub.insert(account, self.operator(account).await?);

@@ -1,12 +1,14 @@
-//! The dev network's own certificate authority.
+//! The dev network's own certificate authorities: one that everybody trusts, and one for what the
+//! servers of the hub say to each other. Whoever comes over a route may do anything, so that a
+//! node's certificate must not open one.
 
-use super::{files, home::Home};
+use super::{files, home::Home, hub::HubServers};
 use anyhow::Context as _;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
 };
-use std::{fs, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fs, path::PathBuf, time::Duration};
 use subjects::Timestamp;
 
 /// Certificates live for 90 days and are issued anew with every start.
@@ -28,29 +30,82 @@ pub struct Certificate {
 /// Where the certificates are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificates {
-    /// The authority that all others are checked against.
+    /// The authority that all others but those of routes are checked against.
     pub authority: PathBuf,
-    /// What the hub shows.
-    pub hub: Certificate,
+    /// The authority of what the hub's servers show each other.
+    pub routes_authority: PathBuf,
     /// What node `n1` shows.
     pub node: Certificate,
+    hub: BTreeMap<&'static str, OfServer>,
 }
 
-/// Issues the certificates; the authority is made once and kept.
+/// What one server of the hub shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct OfServer {
+    /// To clients and leaves.
+    own: Certificate,
+    /// To the other servers.
+    route: Certificate,
+}
+
+impl Certificates {
+    /// What the hub's server `name` shows to clients and leaves.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such server.
+    pub fn hub(&self, name: &str) -> anyhow::Result<&Certificate> {
+        Ok(&self.of_server(name)?.own)
+    }
+
+    /// What the hub's server `name` shows to its other servers.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such server.
+    pub fn route(&self, name: &str) -> anyhow::Result<&Certificate> {
+        Ok(&self.of_server(name)?.route)
+    }
+
+    fn of_server(&self, name: &str) -> anyhow::Result<&OfServer> {
+        self.hub.get(name).with_context(|| format!("no server of the hub is called {name}"))
+    }
+}
+
+/// An authority's name in its files and in its certificate.
+struct Name {
+    file: &'static str,
+    subject: &'static str,
+}
+
+const NETWORK: Name = Name { file: "ca", subject: "Hyper Hash dev network" };
+const ROUTES: Name = Name { file: "routes-ca", subject: "Hyper Hash dev network, routes" };
+
+/// Issues the certificates; the authorities are made once and kept.
 ///
 /// # Errors
 ///
-/// When the authority is damaged or a file cannot be written.
-pub fn issue(home: &Home, now: Timestamp) -> anyhow::Result<Certificates> {
-    let authority = authority(home, now)?;
-    let hub = server(home, &authority, now)?;
-    let node = client(home, &authority, now)?;
-    Ok(Certificates { authority: home.tls("ca.pem"), hub, node })
+/// When an authority is damaged or a file cannot be written.
+pub fn issue(home: &Home, hub: HubServers, now: Timestamp) -> anyhow::Result<Certificates> {
+    let network = authority(home, &NETWORK, now)?;
+    let routes = authority(home, &ROUTES, now)?;
+    let server = |name: &&'static str| {
+        let own = write(home, name, server(name, now)?, &network)?;
+        let route = write(home, &format!("{name}-route"), route(name, now)?, &routes)?;
+        Ok((*name, OfServer { own, route }))
+    };
+    Ok(Certificates {
+        authority: home.tls("ca.pem"),
+        routes_authority: home.tls("routes-ca.pem"),
+        node: write(home, "n1", client("n1", now)?, &network)?,
+        hub: hub.names().iter().map(server).collect::<anyhow::Result<_>>()?,
+    })
 }
 
-fn authority(home: &Home, now: Timestamp) -> anyhow::Result<Issuer<'static, KeyPair>> {
-    let (certificate, key) = (home.tls("ca.pem"), home.tls("ca.key"));
-    let mut params = params("Hyper Hash dev network", vec![], now, AUTHORITY_LIFE)?;
+fn authority(home: &Home, name: &Name, now: Timestamp) -> anyhow::Result<Issuer<'static, KeyPair>> {
+    let Name { file, subject } = name;
+    let (certificate, key) = (home.tls(&format!("{file}.pem")), home.tls(&format!("{file}.key")));
+    let mut params = params(subject, vec![], now, AUTHORITY_LIFE)?;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     if !certificate.exists() {
@@ -67,25 +122,28 @@ fn authority(home: &Home, now: Timestamp) -> anyhow::Result<Issuer<'static, KeyP
     Ok(Issuer::new(params, pair))
 }
 
-fn server(
-    home: &Home,
-    authority: &Issuer<'_, KeyPair>,
-    now: Timestamp,
-) -> anyhow::Result<Certificate> {
-    let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-    let mut params = params("hub", names, now, LIFE)?;
+fn server(name: &str, now: Timestamp) -> anyhow::Result<CertificateParams> {
+    let mut params = params(name, loopback(), now, LIFE)?;
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    write(home, "hub", params, authority)
+    Ok(params)
 }
 
-fn client(
-    home: &Home,
-    authority: &Issuer<'_, KeyPair>,
-    now: Timestamp,
-) -> anyhow::Result<Certificate> {
-    let mut params = params("n1", vec![], now, LIFE)?;
+/// A server of the hub calls the others and is called by them.
+fn route(name: &str, now: Timestamp) -> anyhow::Result<CertificateParams> {
+    let mut params = params(name, loopback(), now, LIFE)?;
+    params.extended_key_usages =
+        vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+    Ok(params)
+}
+
+fn loopback() -> Vec<String> {
+    vec!["localhost".to_owned(), "127.0.0.1".to_owned()]
+}
+
+fn client(name: &str, now: Timestamp) -> anyhow::Result<CertificateParams> {
+    let mut params = params(name, vec![], now, LIFE)?;
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    write(home, "n1", params, authority)
+    Ok(params)
 }
 
 fn write(
@@ -122,26 +180,49 @@ fn params(
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_authority_stays_and_certificates_are_renewed() {
+    fn issued(home: &Home, millis: u64) -> anyhow::Result<Certificates> {
+        issue(home, HubServers::Three, Timestamp(1_800_000_000_000 + millis))
+    }
+
+    fn home() -> (tempfile::TempDir, Home) {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::prepare(&folder.path().join("net")).unwrap();
-        let read = |path: &PathBuf| fs::read_to_string(path).unwrap();
-        let first = issue(&home, Timestamp(1_800_000_000_000)).unwrap();
-        let before = (read(&first.authority), read(&first.hub.certificate));
-        let second = issue(&home, Timestamp(1_800_000_100_000)).unwrap();
+        (folder, home)
+    }
+
+    fn read(path: &PathBuf) -> String {
+        fs::read_to_string(path).unwrap()
+    }
+
+    #[test]
+    fn the_authorities_stay_and_certificates_are_renewed() {
+        let (_folder, home) = home();
+        let first = issued(&home, 0).unwrap();
+        let kept = |all: &Certificates| (read(&all.authority), read(&all.routes_authority));
+        let renewed = |all: &Certificates| read(&all.hub("hub-3").unwrap().certificate);
+        let before = (kept(&first), renewed(&first));
+        let second = issued(&home, 100_000).unwrap();
         assert_eq!(first, second);
-        assert_eq!(read(&second.authority), before.0);
-        assert_ne!(read(&second.hub.certificate), before.1);
+        assert_eq!(kept(&second), before.0);
+        assert_ne!(renewed(&second), before.1);
+    }
+
+    #[test]
+    fn routes_have_an_authority_of_their_own() {
+        let (_folder, home) = home();
+        let all = issued(&home, 0).unwrap();
+        assert_ne!(read(&all.authority), read(&all.routes_authority));
+        let (own, route) = (all.hub("hub").unwrap(), all.route("hub").unwrap());
+        assert_ne!(own, route);
+        assert!(all.hub("hub-4").is_err());
     }
 
     #[test]
     fn a_damaged_authority_says_what_to_do() {
-        let folder = tempfile::tempdir().unwrap();
-        let home = Home::prepare(&folder.path().join("net")).unwrap();
-        issue(&home, Timestamp(1_800_000_000_000)).unwrap();
+        let (_folder, home) = home();
+        issued(&home, 0).unwrap();
         fs::write(home.tls("ca.key"), "half").unwrap();
-        let error = issue(&home, Timestamp(1_800_000_000_000)).unwrap_err();
+        let error = issued(&home, 0).unwrap_err();
         assert!(error.to_string().contains("dev reset"), "{error}");
     }
 }

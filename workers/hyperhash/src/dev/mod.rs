@@ -10,6 +10,8 @@ mod files;
 
 pub mod home;
 
+pub mod hub;
+
 pub mod settings;
 
 pub mod narrator;

@@ -8,6 +8,7 @@ use super::{
     bus::{self, Bus},
     certificates::{self, Certificates},
     home::Home,
+    hub::{HubServers, monitor_port},
     narrator::Narrator,
     observe::{health::Asker, listen::listen, observer::Shared},
     parts::Parts,
@@ -168,14 +169,9 @@ impl<'a> Network<'a> {
     }
 
     async fn start_bus(&mut self, keys: &Keys) -> anyhow::Result<()> {
-        let bus = Bus::of(self.parts.home, self.parts.ports)?;
-        let reserved = streams::reserved_bytes(&bus::network()?);
-        let hub = self.start(self.parts.hub(&keys.minted, &keys.certificates, reserved)?);
-        let answers = || async { bus.operator(Account::Core).await.map(drop) };
-        until_ready(self.part(hub)?, PART_LIMIT, answers).await?;
-        bus.apply_hub().await?;
-        self.narrator().say("hub", "ready, its streams are as declared");
-
+        let parts = self.parts;
+        let bus = Bus::of(parts.home, parts.ports, parts.hub)?;
+        self.start_hub(&bus, keys).await?;
         let node = workers::node()?;
         let leaf = self.start(self.parts.leaf(&node, &keys.minted, &keys.certificates)?);
         let answers = || async { bus.leaf_operator(&node).await.map(drop) };
@@ -191,6 +187,25 @@ impl<'a> Network<'a> {
             self.beside_stop.clone(),
         );
         drop(self.beside.spawn(listen));
+        Ok(())
+    }
+
+    /// All servers first: of three, one alone is nobody.
+    async fn start_hub(&mut self, bus: &Bus, keys: &Keys) -> anyhow::Result<()> {
+        let parts = self.parts;
+        let reserved = streams::reserved_bytes(&bus::network(parts.hub)?);
+        let mut started = Vec::new();
+        for name in parts.hub.names() {
+            let spec = parts.hub(name, &keys.minted, &keys.certificates, reserved)?;
+            started.push((parts.ports.address(&monitor_port(name))?, self.start(spec)));
+        }
+        for (monitor, place) in started {
+            until_ready(self.part(place)?, PART_LIMIT, || self.asker.nats(monitor)).await?;
+            let answers = || async { bus.operator(Account::Core).await.map(drop) };
+            until_ready(self.part(place)?, PART_LIMIT, answers).await?;
+        }
+        bus.apply_hub(parts.hub).await?;
+        self.narrator().say("hub", "ready, its streams are as declared");
         Ok(())
     }
 
@@ -211,7 +226,7 @@ impl<'a> Network<'a> {
 /// When a port or key is not known.
 pub fn endpoints(parts: &Parts<'_>) -> anyhow::Result<Endpoints> {
     let rpc = parts.bitcoind_rpc()?;
-    let bus = Bus::of(parts.home, parts.ports)?;
+    let bus = Bus::of(parts.home, parts.ports, parts.hub)?;
     let metrics = |worker: &str| {
         let address = parts.ports.address(&metrics_port(worker))?;
         anyhow::Ok((worker.to_owned(), format!("http://{address}/metrics")))
@@ -241,9 +256,10 @@ impl Keys {
     /// # Errors
     ///
     /// When a file is damaged or cannot be written.
-    pub fn mint(home: &Home, now: Timestamp) -> anyhow::Result<Self> {
+    pub fn mint(home: &Home, hub: HubServers, now: Timestamp) -> anyhow::Result<Self> {
         secrets::mint(home)?;
         database::mint_passwords(home)?;
-        Ok(Self { minted: bus::mint(home, now)?, certificates: certificates::issue(home, now)? })
+        let certificates = certificates::issue(home, hub, now)?;
+        Ok(Self { minted: bus::mint(home, now)?, certificates })
     }
 }

@@ -2,9 +2,10 @@
 
 use super::{
     bitcoind,
-    certificates::Certificates,
+    certificates::{Certificate, Certificates},
     files,
     home::Home,
+    hub::{self, HubServers},
     postgresql::{cluster::Cluster, database::Database},
     process::{
         managed::{Launch, Role, Spec},
@@ -20,17 +21,9 @@ use std::{ffi::OsString, path::Path, time::Duration};
 use streams::{config, keys::Minted};
 use subjects::NodeId;
 
-/// Names of the ports that the servers need.
-pub const SERVER_PORTS: [&str; 8] = [
-    "bitcoind-rpc",
-    "bitcoind-zmq",
-    "postgresql",
-    "hub",
-    "hub-leaves",
-    "hub-monitor",
-    "leaf",
-    "leaf-monitor",
-];
+/// Names of the ports that the servers need; those of the hub's are in [`hub::ports`].
+pub const SERVER_PORTS: [&str; 5] =
+    ["bitcoind-rpc", "bitcoind-zmq", "postgresql", "leaf", "leaf-monitor"];
 
 /// Bytes that the leaf server may keep: what its streams reserve, and room for buckets.
 const LEAF_STORE_BYTES: u64 = 24 << 30;
@@ -47,6 +40,8 @@ pub struct Parts<'a> {
     pub servers: &'a Servers,
     /// The ports.
     pub ports: &'a Ports,
+    /// How many servers the hub has.
+    pub hub: HubServers,
 }
 
 impl Parts<'_> {
@@ -109,24 +104,48 @@ impl Parts<'_> {
         Ok(Database::new(self.home.clone(), self.ports.address("postgresql")?))
     }
 
-    /// The hub's nats-server.
+    /// A nats-server of the hub: `name` is one of [`HubServers::names`].
     ///
     /// # Errors
     ///
     /// When its configuration cannot be written.
-    pub fn hub(&self, minted: &Minted, tls: &Certificates, reserved: u64) -> anyhow::Result<Spec> {
-        let folder = self.home.nats("hub");
+    pub fn hub(
+        &self,
+        name: &str,
+        minted: &Minted,
+        tls: &Certificates,
+        reserved: u64,
+    ) -> anyhow::Result<Spec> {
+        let folder = self.home.nats(name);
         let hub = config::Hub {
-            server_name: "hub".into(),
-            clients: self.ports.address("hub")?,
-            leaves: self.ports.address("hub-leaves")?,
-            monitor: self.ports.address("hub-monitor")?,
+            server_name: name.into(),
+            clients: self.ports.address(name)?,
+            leaves: self.ports.address(&hub::leaves_port(name))?,
+            monitor: self.ports.address(&hub::monitor_port(name))?,
             store: folder.join("store"),
             store_bytes: reserved.saturating_add(HUB_UNBOUNDED_BYTES),
             resolver: folder.join("accounts"),
-            tls: tls_of(tls, &tls.hub),
+            tls: tls_of(&tls.authority, tls.hub(name)?),
+            cluster: self.cluster(name, tls)?,
         };
-        self.nats_server("hub", order::HUB, &folder, &config::hub(&hub, minted)?)
+        self.nats_server(name, order::HUB, &folder, &config::hub(&hub, minted)?)
+    }
+
+    fn cluster(&self, name: &str, tls: &Certificates) -> anyhow::Result<Option<config::Cluster>> {
+        match self.hub {
+            HubServers::One => Ok(None),
+            HubServers::Three => Ok(Some(config::Cluster {
+                listen: self.ports.address(&hub::routes_port(name))?,
+                routes: self.of_hub(hub::routes_port)?,
+                tls: tls_of(&tls.routes_authority, tls.route(name)?),
+            })),
+        }
+    }
+
+    /// The addresses of all servers of the hub at the ports that `port` names.
+    fn of_hub(&self, port: impl Fn(&str) -> String) -> anyhow::Result<Vec<String>> {
+        let address = |name: &&str| Ok(format!("tls://{}", self.ports.address(&port(name))?));
+        self.hub.names().iter().map(address).collect()
     }
 
     /// The nats-server of a node, in a working directory of its own.
@@ -142,8 +161,8 @@ impl Parts<'_> {
             monitor: self.ports.address("leaf-monitor")?,
             store: folder.join("store"),
             store_bytes: LEAF_STORE_BYTES,
-            hub: format!("tls://{}", self.ports.address("hub-leaves")?),
-            tls: tls_of(tls, &tls.node),
+            hub: self.of_hub(hub::leaves_port)?,
+            tls: tls_of(&tls.authority, &tls.node),
         };
         self.nats_server("leaf", order::LEAF, &folder, &config::leaf(&leaf, minted)?)
     }
@@ -219,7 +238,7 @@ impl Parts<'_> {
 pub mod order {
     /// bitcoind and the database.
     pub const DATA: u32 = 1;
-    /// The hub.
+    /// The servers of the hub.
     pub const HUB: u32 = 2;
     /// The node's server.
     pub const LEAF: u32 = 3;
@@ -235,12 +254,13 @@ pub mod order {
 const WORKER_GRACE: Duration = Duration::from_secs(15);
 
 /// Names of all ports of a network.
-pub fn ports() -> Vec<String> {
+pub fn ports(hub: HubServers) -> Vec<String> {
     let workers = workers::CORE.into_iter().chain([workers::INGRESS]);
     let servers = SERVER_PORTS.into_iter().map(String::from);
+    let servers = servers.chain(hub.names().iter().flat_map(|name| hub::ports(name)));
     servers.chain(["miners-sv2".into()]).chain(workers.map(workers::metrics_port)).collect()
 }
 
-fn tls_of(all: &Certificates, own: &super::certificates::Certificate) -> config::Tls {
-    config::Tls { ca: all.authority.clone(), cert: own.certificate.clone(), key: own.key.clone() }
+fn tls_of(authority: &Path, own: &Certificate) -> config::Tls {
+    config::Tls { ca: authority.to_owned(), cert: own.certificate.clone(), key: own.key.clone() }
 }

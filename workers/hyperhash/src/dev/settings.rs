@@ -1,6 +1,6 @@
-//! What a dev network remembers between starts: its ports.
+//! What a dev network remembers between starts: its ports, and how many servers its hub has.
 
-use super::{files, home::Home};
+use super::{files, home::Home, hub::HubServers};
 use anyhow::{Context as _, bail};
 use rand::Rng as _;
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,8 @@ const RANGE: std::ops::Range<u16> = 20_000..30_000;
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     form: u32,
+    #[serde(default)]
+    hub_servers: HubServers,
     ports: BTreeMap<String, u16>,
 }
 
@@ -59,6 +61,33 @@ impl Ports {
     }
 }
 
+/// How many servers the hub has: those that it was made with, because streams stay where they are;
+/// in a new network as the person wishes.
+///
+/// # Errors
+///
+/// When the wish is another than what the network has, or the settings cannot be read.
+pub fn settle_hub(home: &Home, wanted: Option<HubServers>) -> anyhow::Result<HubServers> {
+    let Some(made) = hub_servers(home)? else { return Ok(wanted.unwrap_or_default()) };
+    if let Some(wanted) = wanted.filter(|wanted| *wanted != made) {
+        bail!(
+            "the hub of this network was made with {made} servers, not {wanted}: leave \
+             --hub-servers out, choose another folder with --data-dir, or start over with \
+             `hyperhash dev reset`"
+        );
+    }
+    Ok(made)
+}
+
+/// How many servers the hub of an existing network has.
+///
+/// # Errors
+///
+/// When the settings are there but cannot be read.
+pub fn hub_servers(home: &Home) -> anyhow::Result<Option<HubServers>> {
+    Ok(read(home)?.map(|settings| settings.hub_servers))
+}
+
 /// Settles every port in `names`: the person's choice, else the remembered one while it is free,
 /// else a free one; and remembers them.
 ///
@@ -67,6 +96,7 @@ impl Ports {
 /// When a chosen port is in use or its name is unknown, or the settings cannot be read or written.
 pub fn settle_ports(
     home: &Home,
+    hub_servers: HubServers,
     names: &[String],
     choices: &[Choice],
     mut tell: impl FnMut(&str),
@@ -89,7 +119,7 @@ pub fn settle_ports(
         };
         ports.insert(name.clone(), port);
     }
-    let settings = Settings { form: FORM, ports };
+    let settings = Settings { form: FORM, hub_servers, ports };
     files::write_private(&home.settings(), &serde_json::to_vec_pretty(&settings)?)?;
     Ok(Ports(settings.ports))
 }
@@ -191,9 +221,9 @@ mod tests {
 
     fn settle(home: &Home, choices: &[Choice]) -> anyhow::Result<(Ports, Vec<String>)> {
         let mut told = Vec::new();
-        let ports = settle_ports(home, &["hub".into(), "leaf".into()], choices, |line| {
-            told.push(line.into());
-        })?;
+        let names = ["hub".into(), "leaf".into()];
+        let hub = HubServers::One;
+        let ports = settle_ports(home, hub, &names, choices, |line| told.push(line.into()))?;
         Ok((ports, told))
     }
 
@@ -221,6 +251,19 @@ mod tests {
         drop(intruder);
         let (third, _) = settle(&home, &[Choice { name: "hub".into(), port }]).unwrap();
         assert_eq!(third.port("hub").unwrap(), port);
+    }
+
+    #[test]
+    fn a_hub_keeps_the_servers_that_it_was_made_with() {
+        let (_folder, home) = home();
+        let (one, three) = (HubServers::One, HubServers::Three);
+        assert_eq!(settle_hub(&home, None).unwrap(), one);
+        assert_eq!(settle_hub(&home, Some(three)).unwrap(), three);
+        settle_ports(&home, three, &["hub".into()], &[], |_| {}).unwrap();
+        assert_eq!(settle_hub(&home, None).unwrap(), three);
+        assert_eq!(settle_hub(&home, Some(three)).unwrap(), three);
+        let error = settle_hub(&home, Some(one)).unwrap_err().to_string();
+        assert!(error.contains("made with 3 servers, not 1"), "{error}");
     }
 
     #[test]

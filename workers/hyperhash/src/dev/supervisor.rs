@@ -2,6 +2,7 @@
 
 use super::{
     home::{Home, Lock},
+    hub::HubServers,
     logs,
     narrator::{Narrator, Terminal},
     network::{self, Keys, Network},
@@ -46,6 +47,8 @@ pub struct Options {
     pub root: Option<PathBuf>,
     /// Ports that the person chose.
     pub ports: Vec<Choice>,
+    /// How many servers the hub has; absent means as many as before, and one at first.
+    pub hub_servers: Option<HubServers>,
     /// Hashes per second of each of the network's own miners.
     pub hashrate: u64,
     /// Names of [`super::workers::OPTIONAL`] that are not started.
@@ -104,9 +107,10 @@ async fn run(
     }
     let servers = servers::find(options.root.as_deref())?;
     let tell = |line: &str| narrator.warn("network", line);
-    let ports = settings::settle_ports(home, &parts::ports(), &options.ports, tell)?;
-    let parts = Parts { home, servers: &servers, ports: &ports };
-    let keys = Keys::mint(home, clock.now())?;
+    let hub = settings::settle_hub(home, options.hub_servers)?;
+    let ports = settings::settle_ports(home, hub, &parts::ports(hub), &options.ports, tell)?;
+    let parts = Parts { home, servers: &servers, ports: &ports, hub };
+    let keys = Keys::mint(home, hub, clock.now())?;
     let shared = Arc::new(Shared::default());
     let observer = Observer::new(&parts, Arc::clone(&shared), clock, network::endpoints(&parts)?)?;
     let watching = Watching::start(home, observer, &shared, &narrator, options.show)?;

@@ -1,7 +1,8 @@
 //! The workers' configuration files.
 
 use super::{
-    bitcoind, certificates::Certificates, parts::Parts, postgresql::database::Role, secrets,
+    bitcoind, bus::hub_urls, certificates::Certificates, parts::Parts, postgresql::database::Role,
+    secrets,
 };
 use serde_json::{Value, json};
 use std::{
@@ -95,7 +96,7 @@ pub fn metrics_port(worker: &str) -> String {
 fn hub_bus(parts: &Parts<'_>, tls: &Certificates, user: &str) -> anyhow::Result<Value> {
     let creds = parts.home.keys().join("creds").join(format!("{user}.creds"));
     Ok(json!({
-        "url": format!("tls://{}", parts.ports.address("hub")?),
+        "url": hub_urls(parts.ports, parts.hub)?,
         "creds_file": creds,
         "tls": { "ca_file": tls.authority },
     }))
@@ -193,6 +194,7 @@ mod tests {
     use crate::dev::{
         certificates,
         home::Home,
+        hub::HubServers,
         parts,
         servers::{Server, Servers},
         settings,
@@ -204,31 +206,37 @@ mod tests {
         home: Home,
         servers: Servers,
         ports: settings::Ports,
+        hub: HubServers,
         tls: Certificates,
         _folder: tempfile::TempDir,
     }
 
     impl Bench {
-        fn new() -> Self {
+        fn new(hub: HubServers) -> Self {
             let folder = tempfile::tempdir().unwrap();
             let home = Home::prepare(&folder.path().join("net")).unwrap();
-            let ports = settings::settle_ports(&home, &parts::ports(), &[], |_| {}).unwrap();
-            let tls = certificates::issue(&home, Timestamp(1_800_000_000_000)).unwrap();
+            let names = parts::ports(hub);
+            let ports = settings::settle_ports(&home, hub, &names, &[], |_| {}).unwrap();
+            let tls = certificates::issue(&home, hub, Timestamp(1_800_000_000_000)).unwrap();
             let server = || Server { root: "/".into(), path: "/x".into(), version: "1".into() };
             let servers =
                 Servers { nats_server: server(), postgresql: server(), bitcoind: server() };
-            Self { home, servers, ports, tls, _folder: folder }
+            Self { home, servers, ports, hub, tls, _folder: folder }
+        }
+
+        fn parts(&self) -> Parts<'_> {
+            let Self { home, servers, ports, hub, .. } = self;
+            Parts { home, servers, ports, hub: *hub }
         }
 
         fn config(&self, worker: &str) -> String {
-            let parts = Parts { home: &self.home, servers: &self.servers, ports: &self.ports };
-            config(&parts, &self.tls, worker).unwrap()
+            config(&self.parts(), &self.tls, worker).unwrap()
         }
     }
 
     #[test]
     fn every_worker_takes_its_configuration() {
-        let bench = Bench::new();
+        let bench = Bench::new(HubServers::One);
         let own = |worker| without_shell(&bench.config(worker));
         parse::<template_publisher::config::Config>(&own("template-publisher")).unwrap();
         parse::<share_verifier::Config>(&own("share-verifier")).unwrap();
@@ -246,13 +254,24 @@ mod tests {
 
     #[test]
     fn everything_listens_on_loopback_and_nowhere_else() {
-        let bench = Bench::new();
+        let bench = Bench::new(HubServers::One);
         for worker in CORE.into_iter().chain([INGRESS]) {
             let text = bench.config(worker);
             let listens = text.lines().filter(|line| line.starts_with("listen"));
             assert!(listens.clone().count() > 0, "{text}");
             assert!(listens.into_iter().all(|line| line.contains("\"127.0.0.1:")), "{text}");
         }
+    }
+
+    #[test]
+    fn a_worker_of_core_knows_every_server_of_the_hub() {
+        let bench = Bench::new(HubServers::Three);
+        let own = without_shell(&bench.config("round-tracker"));
+        let bus = parse::<round_tracker::Config>(&own).unwrap().bus;
+        let addresses = ["hub", "hub-2", "hub-3"].map(|name| bench.ports.address(name).unwrap());
+        assert_eq!(bus.url, addresses.map(|address| format!("tls://{address}")).join(","));
+        // A node's own workers know their leaf alone.
+        assert!(!bench.config(INGRESS).contains("tls://"));
     }
 
     #[test]
@@ -263,9 +282,8 @@ mod tests {
 
     #[test]
     fn an_unknown_worker_is_refused() {
-        let bench = Bench::new();
-        let parts = Parts { home: &bench.home, servers: &bench.servers, ports: &bench.ports };
-        assert!(config(&parts, &bench.tls, "share-keeper").is_err());
+        let bench = Bench::new(HubServers::One);
+        assert!(config(&bench.parts(), &bench.tls, "share-keeper").is_err());
     }
 
     /// The shell takes its own sections out before a worker sees the rest.

@@ -11,6 +11,7 @@ use crate::{
     dev::{
         files,
         home::Home,
+        hub::monitor_port,
         narrator::Narrator,
         parts::Parts,
         postgresql::database::{self, Database, Recorded, Role as DatabaseRole},
@@ -230,12 +231,12 @@ impl Observer {
         match name {
             "bitcoind" => Ok(self.bitcoind.state().await.map(drop)?),
             "postgresql" => database.map_or(Ok(()), |why| Err(anyhow::Error::msg(why))),
-            "hub" => self.asker.nats(self.ports.address("hub-monitor")?).await,
-            _ => {
+            "leaf" => {
                 let monitor = self.ports.address("leaf-monitor")?;
                 self.asker.nats(monitor).await?;
                 self.asker.link(monitor).await
             }
+            of_hub => self.asker.nats(self.ports.address(&monitor_port(of_hub))?).await,
         }
     }
 
