@@ -7,7 +7,7 @@ use crate::{
         figure::{Figure, Table},
         results,
     },
-    faults::{self, Disks, Scale},
+    faults::{self, Disks, Needs, Scale},
     miner::{self, Event, Figures, MinerConfig},
     network::Network,
     sv2::{Endpoint, client::Device},
@@ -18,7 +18,7 @@ use sqlx::postgres::PgPoolOptions;
 use std::{
     io::{self, Write as _},
     num::NonZeroU32,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 use subjects::shares::JobKind;
@@ -238,7 +238,7 @@ async fn break_it(args: FaultsArgs) -> anyhow::Result<()> {
     if args.list {
         let mut out = io::stdout().lock();
         for scenario in faults::ALL {
-            writeln!(out, "{:<18} {}", scenario.name, scenario.what)?;
+            writeln!(out, "{:<20} {}", scenario.name, scenario.what)?;
         }
         return Ok(());
     }
@@ -247,21 +247,38 @@ async fn break_it(args: FaultsArgs) -> anyhow::Result<()> {
     let scale = if args.short { Scale::Short } else { Scale::Full };
     let seed = args.seed.unwrap_or_else(rand::random);
     let folder = tempfile::tempdir().context("no folder for the network")?;
-    let data = folder.path().join("network");
-    let hashrate = args.hashrate.to_string();
-    let options = ["--hashrate", &hashrate];
-    let disks = if chosen.iter().any(|scenario| scenario.needs_disks) {
-        // Only a network that ran once has stores that can be moved.
-        Network::up(&args.program, &data, &options).await?.down().await?;
-        Disks::under(&data, folder.path()).await?
-    } else {
-        Disks::default()
-    };
-    let network = Network::up(&args.program, &data, &options).await?;
-    for scenario in chosen {
-        print(&faults::run(scenario, &network, &disks, scale, seed).await?)?;
+    for needs in Needs::ALL {
+        let some: Vec<_> = chosen.iter().filter(|scenario| scenario.needs == needs).collect();
+        if some.is_empty() {
+            continue;
+        }
+        let (network, disks) = network_for(needs, &args, folder.path()).await?;
+        for scenario in some {
+            print(&faults::run(scenario, &network, &disks, scale, seed).await?)?;
+        }
+        network.down().await?;
     }
-    network.down().await
+    Ok(())
+}
+
+/// Starts a network in `folder` that has what scenarios need.
+async fn network_for(
+    needs: Needs,
+    args: &FaultsArgs,
+    folder: &Path,
+) -> anyhow::Result<(Network, Disks)> {
+    let data = folder.join(needs.name());
+    let hashrate = args.hashrate.to_string();
+    let options = [&["--hashrate", &hashrate], needs.options()].concat();
+    let disks = match needs {
+        Needs::Nothing | Needs::ThreeHubServers => Disks::default(),
+        Needs::Disks => {
+            // Only a network that ran once has stores that can be moved.
+            Network::up(&args.program, &data, &options).await?.down().await?;
+            Disks::under(&data, folder).await?
+        }
+    };
+    Ok((Network::up(&args.program, &data, &options).await?, disks))
 }
 
 async fn measure(args: BenchArgs) -> anyhow::Result<()> {

@@ -20,4 +20,6 @@ pub mod cli;
 
 mod key;
 
+mod partitions;
+
 pub use key::{InvalidShareKey, ShareKey};

@@ -227,6 +227,20 @@ impl Network {
         Connection::open(BusConfig { inbox_prefix: Some(format!("_INBOX_{role}")), ..config }).await
     }
 
+    /// A connection to the hub as a worker has it.
+    ///
+    /// # Errors
+    ///
+    /// When the hub does not take it.
+    pub async fn bus_of(&self, worker: &str) -> anyhow::Result<Connection> {
+        Connection::open(BusConfig {
+            creds_file: Some(self.data.join(format!("keys/creds/{worker}.creds"))),
+            inbox_prefix: Some(format!("_INBOX_{worker}")),
+            ..self.hub(&self.status().await?, "operator")?
+        })
+        .await
+    }
+
     /// How to reach the hub with the credential of a role.
     ///
     /// # Errors
@@ -286,7 +300,16 @@ impl Network {
     ///
     /// When none takes it.
     pub async fn kill(&self, group: &str, name: &str) -> anyhow::Result<()> {
-        let old = self.signal(group, name, Signal::KILL).await?;
+        self.replace(group, name, Signal::KILL).await
+    }
+
+    /// Ends a process by a signal and waits until another one has its place.
+    ///
+    /// # Errors
+    ///
+    /// When none takes it.
+    pub async fn replace(&self, group: &str, name: &str, by: Signal) -> anyhow::Result<()> {
+        let old = self.signal(group, name, by).await?;
         let restarted = |status: &Status| status.pid(group, name).is_ok_and(|now| now != old);
         self.until(&format!("{name} started again"), restarted).await?;
         Ok(())

@@ -4,11 +4,29 @@
 
 mod disk;
 
+mod needs;
+
 mod field;
+
+mod instance;
+
+mod post;
+
+mod flow;
+
+mod pulse;
 
 mod workers;
 
+mod verifiers;
+
+mod ingresses;
+
+mod recorders;
+
 mod servers;
+
+mod hub;
 
 mod power;
 
@@ -20,6 +38,7 @@ mod run;
 
 pub use disk::{Disk, Disks};
 pub use field::{Field, Scale};
+pub use needs::Needs;
 pub use run::{Finding, run};
 
 use futures_util::future::BoxFuture;
@@ -33,8 +52,8 @@ pub struct Scenario {
     pub what: &'static str,
     /// Whether the short selection of every test run has it.
     pub in_short: bool,
-    /// Whether the servers' stores must be on [`Disks`].
-    pub needs_disks: bool,
+    /// What its network must have.
+    pub needs: Needs,
     act: for<'a, 'b> fn(&'a mut Field<'b>) -> BoxFuture<'a, anyhow::Result<()>>,
 }
 
@@ -50,112 +69,140 @@ pub const ALL: &[Scenario] = &[
         name: "workers-killed",
         what: "kill -9 of every worker, at random moments, in random order",
         in_short: true,
-        needs_disks: false,
+        needs: Needs::Nothing,
         act: |field| Box::pin(workers::killed(field)),
     },
     Scenario {
         name: "rolling-restart",
         what: "every worker is told to end under load, one after another",
         in_short: false,
-        needs_disks: false,
+        needs: Needs::Nothing,
         act: |field| Box::pin(workers::restarted(field)),
     },
     Scenario {
         name: "zombie-verifier",
         what: "a verifier sleeps longer than its lease while another works, then wakes",
         in_short: true,
-        needs_disks: false,
+        needs: Needs::Nothing,
         act: |field| Box::pin(workers::zombie_verifier(field)),
     },
     Scenario {
         name: "two-recorders",
         what: "a second recorder stands by; the active one is killed",
         in_short: false,
-        needs_disks: false,
+        needs: Needs::Nothing,
         act: |field| Box::pin(workers::two_recorders(field)),
+    },
+    Scenario {
+        name: "scale-out-verifiers",
+        what: "verifiers come, end and die under load, and partitions move between them",
+        in_short: false,
+        needs: Needs::Nothing,
+        act: |field| Box::pin(verifiers::come_and_go(field)),
+    },
+    Scenario {
+        name: "scale-out-ingresses",
+        what: "ingresses come, end and die under load, and others take their lanes",
+        in_short: false,
+        needs: Needs::Nothing,
+        act: |field| Box::pin(ingresses::come_and_go(field)),
+    },
+    Scenario {
+        name: "standby-recorders",
+        what: "recorders stand by; each of them ends and dies in turn",
+        in_short: false,
+        needs: Needs::Nothing,
+        act: |field| Box::pin(recorders::come_and_go(field)),
     },
     Scenario {
         name: "link-cut",
         what: "the hub hangs longer than a leaf waits for its answer",
         in_short: true,
-        needs_disks: false,
+        needs: Needs::Nothing,
         act: |field| Box::pin(servers::hub_hangs(field)),
     },
     Scenario {
         name: "hub-killed",
         what: "kill -9 of the hub's nats-server, at random moments",
         in_short: true,
-        needs_disks: false,
+        needs: Needs::Nothing,
         act: |field| Box::pin(servers::hub_killed(field)),
     },
     Scenario {
         name: "leaf-killed",
         what: "kill -9 of the leaf's nats-server, at random moments",
         in_short: true,
-        needs_disks: false,
+        needs: Needs::Nothing,
         act: |field| Box::pin(servers::leaf_killed(field)),
     },
     Scenario {
         name: "database-killed",
         what: "kill -9 of PostgreSQL, at random moments",
         in_short: true,
-        needs_disks: false,
+        needs: Needs::Nothing,
         act: |field| Box::pin(servers::database_killed(field)),
     },
     Scenario {
         name: "database-hangs",
         what: "all of PostgreSQL stops answering for a while",
         in_short: false,
-        needs_disks: false,
+        needs: Needs::Nothing,
         act: |field| Box::pin(servers::database_hangs(field)),
     },
     Scenario {
         name: "hub-power-loss",
         what: "the hub's disk loses all that was not synced, and the hub with it",
         in_short: false,
-        needs_disks: true,
+        needs: Needs::Disks,
         act: |field| Box::pin(power::hub_lost(field)),
     },
     Scenario {
         name: "leaf-power-loss",
         what: "the leaf's disk loses all that was not synced, and the leaf with it",
         in_short: false,
-        needs_disks: true,
+        needs: Needs::Disks,
         act: |field| Box::pin(power::leaf_lost(field)),
     },
     Scenario {
         name: "hub-disk-full",
         what: "the hub's disk is full for a while",
         in_short: false,
-        needs_disks: true,
+        needs: Needs::Disks,
         act: |field| Box::pin(power::hub_full(field)),
     },
     Scenario {
         name: "leaf-disk-full",
         what: "the leaf's disk is full for a while",
         in_short: false,
-        needs_disks: true,
+        needs: Needs::Disks,
         act: |field| Box::pin(power::leaf_full(field)),
     },
     Scenario {
         name: "bitcoind-killed",
         what: "kill -9 of bitcoind, at random moments",
         in_short: false,
-        needs_disks: false,
+        needs: Needs::Nothing,
         act: |field| Box::pin(bitcoin::killed(field)),
     },
     Scenario {
         name: "reorganisations",
         what: "the chain loses its last 1, 2 and 6 blocks, and gets them back",
         in_short: false,
-        needs_disks: false,
+        needs: Needs::Nothing,
         act: |field| Box::pin(bitcoin::reorganised(field)),
+    },
+    Scenario {
+        name: "r3-leader-killed",
+        what: "of a hub of three servers the one that leads the shares dies, or ends",
+        in_short: false,
+        needs: Needs::ThreeHubServers,
+        act: |field| Box::pin(hub::leader_killed(field)),
     },
     Scenario {
         name: "poison-messages",
         what: "a node sends what nobody can read, and repeats what was counted",
         in_short: true,
-        needs_disks: false,
+        needs: Needs::Nothing,
         act: |field| Box::pin(messages::poison(field)),
     },
 ];
@@ -171,4 +218,16 @@ pub fn named(names: &[String]) -> Result<Vec<&'static Scenario>, String> {
     }
     let find = |name: &String| ALL.iter().find(|one| one.name == *name).ok_or(name.clone());
     names.iter().map(find).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_short_selection_runs_on_the_default_network() {
+        for scenario in ALL.iter().filter(|scenario| scenario.in_short) {
+            assert_eq!(scenario.needs, Needs::Nothing, "{}", scenario.name);
+        }
+    }
 }

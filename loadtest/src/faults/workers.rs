@@ -1,11 +1,10 @@
 //! Workers that end, sleep and meet their successors.
 
-use super::Field;
+use super::{Field, instance::Instance};
 use crate::network::Status;
-use anyhow::Context as _;
 use rustix::process::Signal;
-use std::{process::Stdio, time::Duration};
-use tokio::{process::Child, time::sleep};
+use std::time::Duration;
+use tokio::time::sleep;
 
 /// Longest pause between two kills: shorter than a worker needs to start, so that some meet
 /// another one that is not back yet.
@@ -42,40 +41,10 @@ pub(super) async fn restarted(field: &mut Field<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A second instance of a worker, with the configuration of the first.
-struct Second(Child);
-
-impl Second {
-    fn start(field: &Field<'_>, worker: &str) -> anyhow::Result<Self> {
-        let config = field.network.data().join("config").join(format!("{worker}.toml"));
-        let config = config.to_str().context("a folder whose name is no text")?;
-        let mut command = field.network.command(&["run", worker, "--config", config]);
-        let child = command
-            .env("HYPERHASH_HTTP__LISTEN", "127.0.0.1:0")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .with_context(|| format!("cannot start a second {worker}"))?;
-        Ok(Self(child))
-    }
-
-    fn pid(&self) -> anyhow::Result<u64> {
-        Ok(self.0.id().context("the second instance has ended")?.into())
-    }
-
-    async fn end(mut self) -> anyhow::Result<()> {
-        crate::network::send(self.pid()?, Signal::TERM)?;
-        let ended = self.0.wait().await?;
-        anyhow::ensure!(ended.success(), "the second instance ended with {ended}");
-        Ok(())
-    }
-}
-
 /// The first verifier is stopped in the middle of its work. Its partitions go to the second; what
 /// it still says when it wakes must be refused.
 pub(super) async fn zombie_verifier(field: &mut Field<'_>) -> anyhow::Result<()> {
-    let second = Second::start(field, "share-verifier")?;
+    let second = Instance::start(field, "share-verifier")?;
     for _ in 0..field.times(1, 4) {
         field.work_for_a_while(Duration::from_secs(3)).await;
         let pid = field.network.signal("workers", "share-verifier", Signal::STOP).await?;
@@ -91,11 +60,11 @@ pub(super) async fn zombie_verifier(field: &mut Field<'_>) -> anyhow::Result<()>
 /// The first recorder is killed while the second stands by, and the other way round.
 pub(super) async fn two_recorders(field: &mut Field<'_>) -> anyhow::Result<()> {
     for _ in 0..field.times(1, 4) {
-        let second = Second::start(field, "share-recorder")?;
+        let second = Instance::start(field, "share-recorder")?;
         field.work_for_a_while(Duration::from_secs(3)).await;
         field.network.kill("workers", "share-recorder").await?;
         field.until_recorded_more(50).await?;
-        crate::network::send(second.pid()?, Signal::KILL)?;
+        second.kill().await?;
         field.until_acknowledged(50).await?;
         field.until_recorded().await?;
     }

@@ -1,0 +1,61 @@
+//! Instances of a worker beside the network's own.
+
+use super::Field;
+use crate::network::send;
+use anyhow::{Context as _, ensure};
+use rustix::process::Signal;
+use std::{fs::File, path::Path};
+use tokio::process::Child;
+
+/// Another instance of a worker. It is killed with the value.
+#[derive(Debug)]
+pub(super) struct Instance(Child);
+
+impl Instance {
+    /// Starts one with the configuration of the network's own.
+    pub(super) fn start(field: &Field<'_>, worker: &str) -> anyhow::Result<Self> {
+        let config = field.network.data().join("config").join(format!("{worker}.toml"));
+        Self::start_with(field, worker, &config)
+    }
+
+    /// Starts one with a configuration of its own. What it says is with the network's other logs.
+    pub(super) fn start_with(
+        field: &Field<'_>,
+        worker: &str,
+        config: &Path,
+    ) -> anyhow::Result<Self> {
+        let name = config.file_stem().and_then(|stem| stem.to_str()).unwrap_or(worker);
+        let log = field.network.data().join("log").join(format!("{name}-more.log"));
+        let log = File::options().create(true).append(true).open(log)?;
+        let config = config.to_str().context("a folder whose name is no text")?;
+        let mut command = field.network.command(&["run", worker, "--config", config]);
+        let child = command
+            .env("HYPERHASH_HTTP__LISTEN", "127.0.0.1:0")
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("cannot start another {worker}"))?;
+        Ok(Self(child))
+    }
+
+    /// Its process id.
+    pub(super) fn pid(&self) -> anyhow::Result<u64> {
+        Ok(self.0.id().context("the instance has ended")?.into())
+    }
+
+    /// Ends it as an operator does.
+    pub(super) async fn end(mut self) -> anyhow::Result<()> {
+        send(self.pid()?, Signal::TERM)?;
+        let ended = self.0.wait().await?;
+        ensure!(ended.success(), "the instance ended with {ended}");
+        Ok(())
+    }
+
+    /// Kills it.
+    pub(super) async fn kill(mut self) -> anyhow::Result<()> {
+        send(self.pid()?, Signal::KILL)?;
+        self.0.wait().await?;
+        Ok(())
+    }
+}
