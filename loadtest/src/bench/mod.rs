@@ -9,6 +9,8 @@ pub mod results;
 
 pub mod meter;
 
+pub mod premined;
+
 mod lab;
 
 pub use lab::{Lab, Part};
