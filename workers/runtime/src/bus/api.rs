@@ -20,6 +20,8 @@ const API_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) const CODE_NO_STREAM: u64 = 10_059;
 /// For a consumer that does not exist.
 pub(super) const CODE_NO_CONSUMER: u64 = 10_014;
+/// For a stream that has as many consumers as the server allows.
+pub(super) const CODE_TOO_MANY_CONSUMERS: u64 = 10_026;
 /// For a message that does not exist.
 const CODE_NO_MESSAGE: u64 = 10_037;
 

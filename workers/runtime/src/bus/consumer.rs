@@ -188,6 +188,47 @@ pub(super) struct Puller {
 /// Why a consumer cannot be pulled from any longer. The label of a metric.
 pub(super) type Broken = &'static str;
 
+/// First pause of a reader whose consumer broke before it was of use.
+const FIRST_PAUSE: Duration = Duration::from_millis(125);
+
+/// Doublings of that pause: two seconds at most.
+const MOST_DOUBLINGS: u32 = 4;
+
+/// How often in a row a reader's consumers broke before they were of use.
+///
+/// While servers of a cluster come and go, a consumer may be made where nobody answers for it. A
+/// reader that made the next one at once would make them by the thousand, until the server takes
+/// no more.
+#[derive(Debug, Default)]
+pub(super) struct Breaks {
+    opened: Option<Instant>,
+    in_a_row: u32,
+}
+
+impl Breaks {
+    /// A consumer was made.
+    pub(super) fn opened(&mut self) {
+        self.opened = Some(Instant::now());
+    }
+
+    /// It delivered.
+    pub(super) const fn was_of_use(&mut self) {
+        self.in_a_row = 0;
+    }
+
+    /// It broke; how long to wait before the next one. One that was quiet for longer than a
+    /// silence is noticed did its work too.
+    pub(super) fn broken(&mut self) -> Duration {
+        let opened = self.opened.take();
+        if opened.is_some_and(|opened| opened.elapsed() > SILENCE * 2) {
+            self.in_a_row = 0;
+        }
+        let doublings = self.in_a_row.checked_sub(1).map(|more| more.min(MOST_DOUBLINGS));
+        self.in_a_row = self.in_a_row.saturating_add(1);
+        doublings.map_or(Duration::ZERO, |doublings| FIRST_PAUSE * (1 << doublings))
+    }
+}
+
 impl Puller {
     pub(super) async fn open(
         bus: &Bus,
@@ -280,5 +321,37 @@ impl Puller {
             StatusCode::REQUEST_TERMINATED => Err("terminated"),
             _ => Err("status"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_breaks_again_and_again_waits_ever_longer() {
+        let mut breaks = Breaks::default();
+        let mut pauses = Vec::new();
+        for _ in 0..8 {
+            breaks.opened();
+            pauses.push(breaks.broken().as_millis());
+        }
+        assert_eq!(pauses, [0, 125, 250, 500, 1_000, 2_000, 2_000, 2_000]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_consumer_that_delivered_or_was_quiet_for_long_is_replaced_at_once() {
+        let mut breaks = Breaks::default();
+        for _ in 0..3 {
+            breaks.opened();
+            breaks.broken();
+        }
+        breaks.opened();
+        breaks.was_of_use();
+        assert_eq!(breaks.broken(), Duration::ZERO);
+        assert_eq!(breaks.broken(), FIRST_PAUSE);
+        breaks.opened();
+        tokio::time::sleep(SILENCE * 3).await;
+        assert_eq!(breaks.broken(), Duration::ZERO);
     }
 }

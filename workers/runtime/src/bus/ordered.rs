@@ -4,7 +4,8 @@ mod progress;
 
 use super::{
     Bus, BusError, Delivery, StreamInfo,
-    consumer::{Broken, ConsumerConfig, Puller},
+    api::CODE_TOO_MANY_CONSUMERS,
+    consumer::{Breaks, Broken, ConsumerConfig, Puller},
     time::rfc3339,
 };
 use crate::{
@@ -89,6 +90,7 @@ pub struct Ordered {
     /// Whether anybody may ask if this reader has caught up.
     endless: bool,
     pending: u64,
+    breaks: Breaks,
     consumer: Option<(String, Puller)>,
 }
 
@@ -113,6 +115,7 @@ impl Ordered {
             progress: Progress::new(start),
             endless: false,
             pending: 0,
+            breaks: Breaks::default(),
             consumer: None,
         }
     }
@@ -161,12 +164,13 @@ impl Ordered {
             };
             match delivered {
                 Ok(delivery) => {
+                    self.breaks.was_of_use();
                     self.pending = delivery.pending;
                     if self.progress.note(&delivery.position, delivery.pending) {
                         return Ok(delivery);
                     }
                 }
-                Err(broken) => self.restart(broken).await,
+                Err(broken) => self.restart(broken).await?,
             }
         }
     }
@@ -229,6 +233,7 @@ impl Ordered {
         self.progress.begin(made.num_pending, end);
         let puller = Puller::open(&self.bus, &self.stream, info.created, &config.name).await;
         let puller = puller.map_err(Opening::of(&self.stream))?;
+        self.breaks.opened();
         self.consumer = Some((config.name, puller));
         Ok(())
     }
@@ -323,7 +328,7 @@ impl Ordered {
         format!("{}-{:08x}", self.bus.inner.shell.name, rand::random::<u32>())
     }
 
-    async fn restart(&mut self, broken: Broken) {
+    async fn restart(&mut self, broken: Broken) -> Result<(), ReadError> {
         tracing::debug!(
             stream = self.stream,
             reason = broken,
@@ -333,10 +338,10 @@ impl Ordered {
         let labels = [("stream", self.stream.as_str()), ("reason", broken)];
         let metrics = &self.bus.inner.shell.metrics;
         metrics.counter_with(Name::StreamReaderRestartsTotal, &labels).inc();
-        if broken == "gap" || broken == "status" || broken == "foreign-message" {
-            self.discard().await;
-        }
-        self.consumer = None;
+        // Also one that seems to be gone: its server may only be on its way down or up.
+        self.discard().await;
+        let pause = self.breaks.broken();
+        self.pause_for(pause).await
     }
 
     /// Tells the server that the consumer is no longer needed. Nobody waits for the answer: a
@@ -350,6 +355,10 @@ impl Ordered {
 
     async fn pause(&self, longest: Duration) -> Result<(), ReadError> {
         let pause = rand::thread_rng().gen_range(longest / 2..=longest);
+        self.pause_for(pause).await
+    }
+
+    async fn pause_for(&self, pause: Duration) -> Result<(), ReadError> {
         tokio::select! {
             () = tokio::time::sleep(pause) => Ok(()),
             () = self.bus.inner.shell.halt.cancelled() => Err(ReadError::Stopped),
@@ -378,10 +387,15 @@ pub(super) enum Opening {
 }
 
 impl Opening {
-    /// A stream that does not exist yet is waited for: workers may start before it is applied.
+    /// A stream that does not exist yet is waited for: workers may start before it is applied. So
+    /// is a server that has too many consumers: those that nobody reads go by themselves.
     pub(super) fn of(stream: &str) -> impl Fn(BusError) -> Self + '_ {
         |source| {
-            if source.is_transient() || matches!(source, BusError::NoSuchStream(_)) {
+            let waits = matches!(
+                source,
+                BusError::NoSuchStream(_) | BusError::Refused { code: CODE_TOO_MANY_CONSUMERS, .. }
+            );
+            if waits || source.is_transient() {
                 Self::Later(source)
             } else {
                 Self::Never(ReadError::Refused { stream: stream.to_owned(), source })

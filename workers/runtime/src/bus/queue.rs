@@ -2,7 +2,7 @@
 
 use super::{
     Bus, Delivery, ReadError,
-    consumer::{ConsumerConfig, ConsumerInfo, Puller},
+    consumer::{Breaks, ConsumerConfig, ConsumerInfo, Puller},
     ordered::Opening,
 };
 use crate::metric::Name;
@@ -53,6 +53,7 @@ pub struct WorkQueue {
     /// Stands in our consumer's description: tells it from one that another instance made since.
     holder: String,
     puller: Option<Puller>,
+    breaks: Breaks,
 }
 
 impl fmt::Debug for WorkQueue {
@@ -64,7 +65,7 @@ impl fmt::Debug for WorkQueue {
 impl WorkQueue {
     pub(super) async fn take_over(bus: Bus, config: QueueConfig) -> Result<Self, ReadError> {
         let holder = format!("{}-{:08x}", bus.inner.shell.instance, rand::random::<u32>());
-        let mut queue = Self { bus, config, holder, puller: None };
+        let mut queue = Self { bus, config, holder, puller: None, breaks: Breaks::default() };
         queue.opened(Ownership::Take).await?;
         Ok(queue)
     }
@@ -85,8 +86,18 @@ impl WorkQueue {
                 () = halt.cancelled() => return Err(ReadError::Stopped),
             };
             match delivered {
-                Ok(delivery) => return Ok(delivery),
-                Err(broken) => self.restart(broken),
+                Ok(delivery) => {
+                    self.breaks.was_of_use();
+                    return Ok(delivery);
+                }
+                Err(broken) => {
+                    self.restart(broken);
+                    let pause = self.breaks.broken();
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        () = halt.cancelled() => return Err(ReadError::Stopped),
+                    }
+                }
             }
         }
     }
@@ -177,6 +188,7 @@ impl WorkQueue {
         self.bus.create_consumer(stream, &config).await.map_err(&opening)?;
         let puller = Puller::open(&self.bus, stream, info.created, consumer).await;
         let puller = puller.map_err(&opening)?;
+        self.breaks.opened();
         self.puller = Some(puller);
         Ok(())
     }
