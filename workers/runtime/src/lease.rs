@@ -20,6 +20,10 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+/// How often within a lease's length those who wait look whether its holder is gone. What a crash
+/// costs is the lease and the wait for the next look: half a second of six.
+const LOOKS: u32 = 12;
+
 /// One lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaseConfig {
@@ -276,8 +280,8 @@ impl Renewal {
 /// Waits until the lease may be free: a moment after it was given back, or a part of its length
 /// later, because a key that ages out says nothing.
 async fn freed(bus: &Bus, config: &LeaseConfig) {
-    let quarter = config.ttl / 4;
-    let wait = rand::thread_rng().gen_range(quarter / 2..=quarter);
+    let longest = config.ttl / LOOKS;
+    let wait = rand::thread_rng().gen_range(longest / 2..=longest);
     let mut watch = bus.bucket(&config.bucket).watch(&config.key);
     let given_back = async {
         loop {

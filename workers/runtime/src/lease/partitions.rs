@@ -2,7 +2,7 @@
 
 mod share;
 
-use super::{Lease, LeaseConfig, LeaseError};
+use super::{LOOKS, Lease, LeaseConfig, LeaseError};
 use crate::{
     Bus, Context,
     bus::{Change, ReadError},
@@ -111,7 +111,7 @@ impl Spread<'_> {
         let mut watch = self.bus.bucket(&self.config.bucket).watch(&filter);
         watch.opened().await?;
         // A key that ages out says nothing, so the plan is made again and again.
-        let mut tick = tokio::time::interval(self.config.ttl / 4);
+        let mut tick = tokio::time::interval(self.config.ttl / LOOKS);
         let result = loop {
             tokio::select! {
                 () = ctx.stop.cancelled() => break Ok(()),
