@@ -13,6 +13,8 @@ pub mod premined;
 
 mod lab;
 
+mod scaling;
+
 pub use lab::{Lab, Part};
 
 use figure::Figure;
@@ -75,7 +77,7 @@ impl std::fmt::Debug for Bench {
 }
 
 /// All benches, in the order in which a share meets what they measure.
-pub const ALL: &[Bench] = &[];
+pub const ALL: &[Bench] = &[scaling::BENCH];
 
 /// The benches with these names; all if there are none.
 ///
