@@ -1,7 +1,10 @@
 //! What names one acknowledgement that a miner got.
 
 use std::{fmt, str::FromStr};
-use subjects::{BootEpoch, Lane};
+use subjects::{
+    BootEpoch, Lane,
+    shares::{Accepted, Refused, Submitted},
+};
 
 /// A share as its miner knows it: the header space of its channel and its own number there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,6 +17,38 @@ pub struct ShareKey {
     pub channel: u32,
     /// The miner's sequence number on the channel.
     pub sequence: u32,
+}
+
+impl ShareKey {
+    /// The shares of a batch, in their order.
+    pub fn of_submitted(batch: &Submitted) -> impl Iterator<Item = Self> {
+        batch.shares.iter().map(|share| Self {
+            lane: batch.lane,
+            boot_epoch: batch.boot_epoch,
+            channel: share.channel,
+            sequence: share.sequence,
+        })
+    }
+
+    /// The shares of a message, in their order.
+    pub fn of_accepted(message: &Accepted) -> impl Iterator<Item = Self> {
+        message.shares.iter().map(|accepted| Self {
+            lane: message.lane,
+            boot_epoch: message.boot_epoch,
+            channel: accepted.share.channel,
+            sequence: accepted.share.sequence,
+        })
+    }
+
+    /// The shares that a message refuses, in its order.
+    pub fn of_refused(message: &Refused) -> impl Iterator<Item = Self> {
+        message.refusals.iter().map(|refusal| Self {
+            lane: message.lane,
+            boot_epoch: message.boot_epoch,
+            channel: refusal.channel,
+            sequence: refusal.sequence,
+        })
+    }
 }
 
 /// The line is not `<lane> <boot epoch> <channel> <sequence>`.

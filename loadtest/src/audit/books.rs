@@ -37,13 +37,7 @@ impl Books {
 
     /// The stream holds a message.
     pub fn stored(&mut self, incarnation: u64, sequence: u64, message: &Accepted) {
-        let keys = message.shares.iter().map(|accepted| ShareKey {
-            lane: message.lane,
-            boot_epoch: message.boot_epoch,
-            channel: accepted.share.channel,
-            sequence: accepted.share.sequence,
-        });
-        for (index, key) in (0..).zip(keys) {
+        for (index, key) in (0..).zip(ShareKey::of_accepted(message)) {
             let id = ShareId { incarnation, sequence, index };
             self.stored.insert(id, key);
             self.places.entry(key).or_default().push(id);
@@ -53,15 +47,8 @@ impl Books {
 
     /// Core refused shares.
     pub fn refused(&mut self, message: &Refused) {
-        for refusal in &message.refusals {
-            let key = ShareKey {
-                lane: message.lane,
-                boot_epoch: message.boot_epoch,
-                channel: refusal.channel,
-                sequence: refusal.sequence,
-            };
-            self.refused.insert(key, refusal.reason);
-        }
+        let reasons = message.refusals.iter().map(|refusal| refusal.reason);
+        self.refused.extend(ShareKey::of_refused(message).zip(reasons));
     }
 
     /// The database holds a share.

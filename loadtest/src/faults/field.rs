@@ -58,9 +58,14 @@ impl<'a> Field<'a> {
     }
 
     /// These in a random order.
-    pub fn shuffled(&mut self, mut names: Vec<String>) -> Vec<String> {
-        names.shuffle(&mut self.chance);
-        names
+    pub fn shuffled<T>(&mut self, mut all: Vec<T>) -> Vec<T> {
+        all.shuffle(&mut self.chance);
+        all
+    }
+
+    /// A seed for chances that something else draws.
+    pub fn seed(&mut self) -> u64 {
+        self.chance.r#gen()
     }
 
     /// Tells the reader of the result.

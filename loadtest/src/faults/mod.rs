@@ -28,11 +28,25 @@ mod servers;
 
 mod hub;
 
+mod asleep;
+
+mod database;
+
+mod link;
+
+mod uplink;
+
 mod power;
 
 mod bitcoin;
 
 mod messages;
+
+mod repeats;
+
+mod restored;
+
+mod strangers;
 
 mod run;
 
@@ -122,6 +136,13 @@ pub const ALL: &[Scenario] = &[
         act: |field| Box::pin(servers::hub_hangs(field)),
     },
     Scenario {
+        name: "slow-link",
+        what: "the node's link takes 200 ms each way and loses 1 % of its segments",
+        in_short: false,
+        needs: Needs::Nothing,
+        act: |field| Box::pin(uplink::slow(field)),
+    },
+    Scenario {
         name: "hub-killed",
         what: "kill -9 of the hub's nats-server, at random moments",
         in_short: true,
@@ -148,6 +169,20 @@ pub const ALL: &[Scenario] = &[
         in_short: false,
         needs: Needs::Nothing,
         act: |field| Box::pin(servers::database_hangs(field)),
+    },
+    Scenario {
+        name: "database-down",
+        what: "PostgreSQL is down for long",
+        in_short: false,
+        needs: Needs::Nothing,
+        act: |field| Box::pin(database::down(field)),
+    },
+    Scenario {
+        name: "database-full-up",
+        what: "all connections of PostgreSQL are taken, the recorder's too",
+        in_short: false,
+        needs: Needs::Nothing,
+        act: |field| Box::pin(database::full_up(field)),
     },
     Scenario {
         name: "hub-power-loss",
@@ -204,6 +239,27 @@ pub const ALL: &[Scenario] = &[
         in_short: true,
         needs: Needs::Nothing,
         act: |field| Box::pin(messages::poison(field)),
+    },
+    Scenario {
+        name: "replayed-messages",
+        what: "credited batches come again: repeated, reordered, on other lanes",
+        in_short: true,
+        needs: Needs::Nothing,
+        act: |field| Box::pin(repeats::replayed(field)),
+    },
+    Scenario {
+        name: "stream-restored",
+        what: "the accounting record is lost, and restored from a backup",
+        in_short: false,
+        needs: Needs::Nothing,
+        act: |field| Box::pin(restored::record(field)),
+    },
+    Scenario {
+        name: "stalled-miners",
+        what: "silent sockets, garbage and stalled miners crowd the miners' port",
+        in_short: false,
+        needs: Needs::Nothing,
+        act: |field| Box::pin(strangers::crowd(field)),
     },
 ];
 

@@ -1,10 +1,12 @@
 //! Servers whose disks lose their power or are full.
 
-use super::Field;
+use super::{
+    Field,
+    asleep::{Asleep, ended, started_again},
+};
 use crate::network::send;
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use rustix::process::Signal;
-use serde_json::Value;
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -25,44 +27,16 @@ async fn lost(field: &mut Field<'_>, server: &str) -> anyhow::Result<()> {
         let disk = field.disks.of(server)?;
         let pid = field.network.signal("servers", server, Signal::STOP).await?;
         disk.freeze().await?;
-        let supervisor = supervisor(field)?;
-        send(supervisor, Signal::STOP)?;
-        let restored = async {
-            send(pid, Signal::KILL)?;
-            ended(pid).await?;
-            disk.lose_power().await
-        };
-        let restored = restored.await;
-        send(supervisor, Signal::CONT)?;
-        restored?;
-        let back = |status: &crate::network::Status| {
-            status.pid("servers", server).is_ok_and(|now| now != pid)
-        };
-        field.network.until(&format!("{server} started again"), back).await?;
+        let asleep = Asleep::begin(field)?;
+        send(pid, Signal::KILL)?;
+        ended(pid).await?;
+        disk.lose_power().await?;
+        drop(asleep);
+        started_again(field, "servers", server, pid).await?;
         field.network.ready().await?;
         field.until_recorded_more(20).await?;
     }
     Ok(())
-}
-
-fn supervisor(field: &Field<'_>) -> anyhow::Result<u64> {
-    let path = field.network.data().join("supervisor.json");
-    let record: Value = serde_json::from_slice(&std::fs::read(&path)?)?;
-    let pid = record.pointer("/pid").and_then(Value::as_u64);
-    pid.with_context(|| format!("no process id in {}", path.display()))
-}
-
-/// Waits until a killed process has let go of everything.
-async fn ended(pid: u64) -> anyhow::Result<()> {
-    for _ in 0..1_000 {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        // Its parent sleeps, so that a dead process stays as a zombie.
-        if stat.is_empty() || stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" Z")) {
-            return Ok(());
-        }
-        sleep(Duration::from_millis(10)).await; // polls
-    }
-    anyhow::bail!("process {pid} does not end")
 }
 
 /// Miners are served while the hub has no room, because their leaf has. A nats-server that met a

@@ -1,0 +1,108 @@
+//! The node's link to the hub, when it is bad.
+
+use super::{
+    Field,
+    link::{Link, Weather},
+};
+use crate::network;
+use anyhow::{Context as _, ensure};
+use rustix::process::Signal;
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use tokio::time::sleep;
+use worker_runtime::clock::Clock as _;
+
+/// The node mines over a link of 200 ms each way that loses 1 % of its segments, and once has to
+/// open it anew.
+pub(super) async fn slow(field: &mut Field<'_>) -> anyhow::Result<()> {
+    let detour = Detour::begin(field).await?;
+    detour.link.turn(Weather::Slow);
+    let begun = field.network.clock().monotonic();
+    field.until_recorded_more(10).await?;
+    detour.breaks_once(field, Weather::Slow).await?;
+    let pause = field.secs(0, 180);
+    sleep(pause).await; // time itself: a link is slow for a while
+    field.until_acknowledged(10).await?;
+    field.until_recorded_more(10).await?;
+    let took = field.network.clock().monotonic().saturating_sub(begun);
+    let (bytes, lost) = (detour.link.bytes(), detour.link.lost());
+    field.note(format!("{bytes} bytes over the slow link in {took:?}, {lost} segments lost"));
+    detour.end(field).await
+}
+
+/// The node's way to the hub, led over a link of ours by its own configuration.
+struct Detour {
+    link: Link,
+    file: PathBuf,
+    /// The configuration as it was.
+    straight: String,
+}
+
+impl Detour {
+    async fn begin(field: &mut Field<'_>) -> anyhow::Result<Self> {
+        let file = field.network.data().join("config/leaf.conf");
+        let straight = std::fs::read_to_string(&file).context("no configuration of the leaf")?;
+        let hub = hub_of(&straight)?;
+        let link = Link::to(hub, field.seed()).await?;
+        let detour = Self { link, file, straight };
+        let to = |address: SocketAddr| format!("\"tls://{address}\"");
+        let around = detour.straight.replace(&to(hub), &to(detour.link.address()));
+        detour.configure(field, &around).await?;
+        detour.carries(field, 1).await?;
+        Ok(detour)
+    }
+
+    /// Gives the leaf another configuration, as its operator would.
+    async fn configure(&self, field: &Field<'_>, config: &str) -> anyhow::Result<()> {
+        std::fs::write(&self.file, config)?;
+        field.network.signal("servers", "leaf", Signal::HUP).await?;
+        Ok(())
+    }
+
+    /// Waits until so many connections went over the link.
+    async fn carries(&self, field: &Field<'_>, connections: u64) -> anyhow::Result<()> {
+        let deadline = field.network.clock().monotonic() + network::PATIENCE;
+        while self.link.connections() < connections {
+            let in_time = field.network.clock().monotonic() < deadline;
+            ensure!(in_time, "the leaf opens no link within {:?}", network::PATIENCE);
+            sleep(Duration::from_millis(50)).await; // polls
+        }
+        Ok(())
+    }
+
+    /// Breaks the link and lets the leaf open it again.
+    async fn breaks_once(&self, field: &Field<'_>, then: Weather) -> anyhow::Result<()> {
+        let carried = self.link.connections();
+        self.link.turn(Weather::Gone);
+        field.until_acknowledged(1).await?;
+        self.link.turn(then);
+        self.carries(field, carried + 1).await
+    }
+
+    /// Leads the node straight to the hub again.
+    async fn end(self, field: &Field<'_>) -> anyhow::Result<()> {
+        self.configure(field, &self.straight).await?;
+        drop(self.link);
+        field.network.ready().await?;
+        Ok(())
+    }
+}
+
+/// Where a leaf's configuration says that the hub is.
+fn hub_of(config: &str) -> anyhow::Result<SocketAddr> {
+    let url = config.lines().find_map(|line| line.trim().strip_prefix("url: \"tls://"));
+    let address = url.and_then(|rest| rest.strip_suffix('"'));
+    let address = address.context("the leaf's configuration names no hub")?;
+    Ok(address.parse()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hub_is_found_in_the_configuration() {
+        let config = "listen: \"127.0.0.1:1\"\n    url: \"tls://127.0.0.1:7422\"\n";
+        assert_eq!(hub_of(config).unwrap(), "127.0.0.1:7422".parse().unwrap());
+        assert!(hub_of("listen: \"127.0.0.1:1\"").is_err());
+    }
+}
