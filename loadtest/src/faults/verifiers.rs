@@ -20,6 +20,8 @@ const EVERY: Duration = Duration::from_millis(100);
 
 /// From one verifier to several and back, first as an operator does it, then by `kill -9`.
 pub(super) async fn come_and_go(field: &mut Field<'_>) -> anyhow::Result<()> {
+    // The hub takes a while to hear of the shares of a leaf that has just started.
+    field.until_recorded_more(20).await?;
     let most = field.times(2, 4);
     let lanes = spread_lanes(field.times(2, 4));
     let mut posts = Vec::new();
