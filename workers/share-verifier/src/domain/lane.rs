@@ -24,6 +24,8 @@ pub(super) struct Past {
     pub(super) refused: Option<Spoken>,
     /// The search for the proofs of a tip, while one goes on.
     pub(super) search: Option<Search>,
+    /// Templates that the search needs and that were forgotten.
+    pub(super) reread: Option<Reread>,
     /// The number of the batch that comes next in the epoch, if none is missing.
     pub(super) next: Option<(BootEpoch, u64)>,
     proofs: BTreeMap<BlockHash, Proofs>,
@@ -39,6 +41,16 @@ pub(super) enum Recalled {
     Accepted,
     /// That and its last refused one.
     Refused,
+}
+
+/// Templates that are read again: those of a tip that returned after so long that the templates
+/// on which the lane mined it before were forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reread {
+    /// They are needed.
+    Wanted(BlockHash),
+    /// They were read; what is missing now is not in the stream.
+    Done(BlockHash),
 }
 
 /// The last accepted message of a lane.

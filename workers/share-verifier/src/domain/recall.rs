@@ -2,19 +2,20 @@
 //!
 //! First the lane's last accepted message, then its last refused one. Then, for every tip of the
 //! batch at hand that the lane may have used before, its proofs: by walking back through SHARES,
-//! further each time, until the lane's messages are older than the tip. Sequences say where, no
+//! further each time, until the lane's messages are older than the tip. If their templates were
+//! forgotten, because the tip returned after long, those are read again. Sequences say where, no
 //! clock does.
 
 use super::{
     Submission, Verifier,
-    lane::{Past, Recalled, Search},
+    lane::{Past, Recalled, Reread, Search},
     templates::{Standing, Templates},
 };
 use mining::{
     Fingerprint, Identity, Job, Network, Payee, ShareFields, TipWork, WorkTemplate, judge,
 };
 use std::collections::BTreeSet;
-use subjects::{BlockHash, Lane, shares};
+use subjects::{BlockHash, Lane, Payload as _, shares, templates::New};
 use worker_runtime::transform::{Replay, Start};
 
 impl Verifier {
@@ -39,6 +40,9 @@ impl Verifier {
             Recalled::Accepted => Some(refused()),
             Recalled::Refused => {
                 let past = past?;
+                if let Some(Reread::Wanted(tip)) = past.reread {
+                    return Some(self.templates_of(tip));
+                }
                 if let Some(search) = &past.search {
                     return Some(accepted(Start::Sequence(search.from)));
                 }
@@ -46,6 +50,16 @@ impl Verifier {
                 let wanted = self.wanted(past, batch).is_some();
                 (wanted && !self.is_stuck(batch.lane)).then(|| accepted(Start::LastPerSubject))
             }
+        }
+    }
+
+    /// The stretch of TEMPLATES that holds all templates on which `tip` was ever mined.
+    fn templates_of(&self, tip: BlockHash) -> Replay {
+        let from = self.templates.said_from(tip).map_or(Start::First, Start::Sequence);
+        Replay {
+            stream: streams::TEMPLATES.to_owned(),
+            filters: vec![New::FILTER.to_owned()],
+            from,
         }
     }
 
@@ -103,16 +117,24 @@ impl Verifier {
         match past.recalled {
             Recalled::Nothing => past.recalled = Recalled::Accepted,
             Recalled::Accepted => past.recalled = Recalled::Refused,
-            Recalled::Refused => match past.search.take() {
-                None => {
+            Recalled::Refused => match (past.search.take(), past.reread) {
+                (_, Some(Reread::Wanted(tip))) => past.reread = Some(Reread::Done(tip)),
+                (None, _) => {
                     let begin = |tip| Search::begin(tip, past.last_sequence);
                     past.search = wanted.map(begin);
                 }
-                Some(search) if search.failed => {
-                    self.stuck.insert(batch.lane, progress);
+                (Some(search), done) if search.failed => {
+                    if done == Some(Reread::Done(search.tip)) {
+                        self.stuck.insert(batch.lane, progress);
+                    } else {
+                        past.reread = Some(Reread::Wanted(search.tip));
+                    }
                 }
-                Some(search) if search.reached => past.remember(search.tip, search.found),
-                Some(search) => past.search = Some(search.further(past.last_sequence)),
+                (Some(search), _) if search.reached => {
+                    past.reread = None;
+                    past.remember(search.tip, search.found);
+                }
+                (Some(search), _) => past.search = Some(search.further(past.last_sequence)),
             },
         }
     }

@@ -155,6 +155,16 @@ impl Templates {
         self.turns.get(oldest).map(|turn| turn.sequence)
     }
 
+    /// Where the stream has to be read from to know every template on which a tip was ever mined;
+    /// `None` means from its beginning.
+    pub(super) fn said_from(&self, prevhash: BlockHash) -> Option<u64> {
+        let (first, _) = self.turns_of(prevhash)?;
+        let kept = u64::try_from(self.turns.len()).ok()?;
+        let oldest = self.newest.checked_sub(kept)?.checked_add(1)?;
+        let before = first.checked_sub(MARGIN_TIPS)?.checked_sub(oldest)?;
+        self.turns.get(usize::try_from(before).ok()?).map(|turn| turn.sequence)
+    }
+
     /// Whether shares on a known tip come too late.
     pub(super) fn is_late(&self, prevhash: BlockHash) -> bool {
         let tip = self.tips.get(&prevhash);

@@ -1,7 +1,7 @@
 //! The order of a lane: tips, epochs, numbers, and what has to be waited for.
 
 use crate::{
-    chain::{ALICE, Ingress, prevhash, work, work_of},
+    chain::{ALICE, Ingress, prevhash, twin, work, work_of},
     desk::Desk,
 };
 use subjects::shares::Reason;
@@ -27,6 +27,30 @@ fn a_reorganisation_and_back_costs_no_honest_share() {
     desk.publish_tip(&main);
     assert_eq!(desk.submit(&ingress.honest(&main, ALICE, 1)).credited(), 1);
     // What was credited before the reorganisation is not credited again after it.
+    let mut replay = before;
+    replay.batch = ingress.next_batch;
+    let said = desk.submit(&replay);
+    let duplicate = Reason::DuplicateShare;
+    assert_eq!((said.credited(), said.reasons()), (0, vec![(0, duplicate), (1, duplicate)]));
+}
+
+/// So does a bitcoind that lost its last blocks in a crash.
+#[test]
+fn a_tip_that_returns_after_long_costs_no_honest_share_and_no_wait() {
+    let main = work(100);
+    let (mut desk, mut ingress) = (Desk::new(&[&main]), Ingress::new("n1", 300));
+    let before = ingress.honest(&main, ALICE, 2);
+    assert_eq!(desk.submit(&before).credited(), 2);
+    for height in 101..161 {
+        let work = work(height);
+        desk.publish(&work);
+        assert_eq!(desk.submit(&ingress.honest(&work, ALICE, 1)).credited(), 1);
+    }
+    // The template on which the tip was mined first is long forgotten.
+    let again = twin(&main);
+    desk.publish(&again);
+    assert_eq!(desk.submit(&ingress.honest(&again, ALICE, 1)).credited(), 1);
+    assert_eq!(desk.waits, 0, "nothing more will be heard that could be waited for");
     let mut replay = before;
     replay.batch = ingress.next_batch;
     let said = desk.submit(&replay);
