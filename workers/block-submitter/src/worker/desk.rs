@@ -4,7 +4,7 @@ use super::archive::{Archive, RebuildError};
 use crate::{
     Config,
     domain::{
-        answer::{is_early, label, meaning},
+        answer::{has_taken, is_early, label, meaning},
         claims::{ClaimRefusal, Judgement, Known},
         outcomes::Book,
     },
@@ -188,10 +188,18 @@ impl<B: Bitcoind> Desk<B> {
         let labels = [("provider", provider), ("answer", label(answer))];
         metrics.counter_with(Name::BlocksSubmittedTotal, &labels).inc();
         let (hash, height) = (solved.hash, solved.height);
-        tracing::info!(
-            %hash, height, answer = label(answer), detail, took_ms,
-            "bitcoind answered to a block of ours"
-        );
+        if has_taken(answer) {
+            tracing::info!(
+                %hash, height, answer = label(answer), detail, took_ms,
+                "bitcoind answered to a block of ours"
+            );
+        } else {
+            tracing::error!(
+                %hash, height, answer = label(answer), detail, took_ms,
+                "bitcoind refuses a block of ours: its subsidy is lost unless another one takes it; \
+                 find out why"
+            );
+        }
         let (provider, at) = (self.provider.clone(), self.ctx.now());
         Submitted { hash, provider, answer, detail, at, latency_ms }
     }
