@@ -33,10 +33,10 @@ pub struct Status {
     pub statements: Statements,
     /// How long each stage takes and what waits before it, by stage.
     pub stages: BTreeMap<String, Stage>,
-    /// The workers' processes, by worker.
+    /// The workers' processes, by worker; those of a second provider end in `-second`.
     pub workers: BTreeMap<String, Process>,
     /// The servers' processes, by server: `bitcoind`, `postgresql`, `hub`, `leaf`; where the hub has
-    /// three, also `hub-2` and `hub-3`.
+    /// three, also `hub-2` and `hub-3`; with a second provider also `bitcoind-second`.
     pub servers: BTreeMap<String, Process>,
     /// The network's own miners, by name.
     pub miners: BTreeMap<String, Process>,
@@ -242,8 +242,10 @@ pub struct Endpoints {
     pub nats: Nats,
     /// The database, for a role that may read everything and change nothing.
     pub postgresql: String,
-    /// The Bitcoin node.
+    /// The Bitcoin node of the provider that the ingress prefers.
     pub bitcoind: Bitcoind,
+    /// The Bitcoin node of each template provider, by provider: `dev`, and `second` if there is one.
+    pub bitcoinds: BTreeMap<String, Bitcoind>,
     /// The metrics page of each worker; `/healthz` and `/readyz` are beside it.
     pub metrics: BTreeMap<String, String>,
 }

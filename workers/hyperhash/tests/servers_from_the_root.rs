@@ -10,12 +10,16 @@ use hyperhash::dev::{
     parts::{self, Parts},
     postgresql::database::{self, Role},
     process::{managed::Keeper, sweep},
+    providers::Provider,
     ready::until_ready,
     servers::{self, Servers},
     settings::{self, Ports},
 };
 use sqlx::{Connection as _, Executor as _};
 use std::{path::PathBuf, sync::Arc, time::Duration};
+
+/// What a network has unless it is asked for more.
+const ONE: &[Provider] = &[Provider::Dev];
 
 const LIMIT: Duration = Duration::from_secs(120);
 const HUB: HubServers = HubServers::One;
@@ -35,13 +39,14 @@ impl Bench {
         let keeper = Keeper::new(&home, Arc::new(Narrator::silent()));
         let root = std::env::var_os("HYPERHASH_DEV_ROOT").map(PathBuf::from);
         let servers = servers::find(root.or_else(servers::cached_root).as_deref()).unwrap();
-        let names = parts::ports(HUB);
+        let names = parts::ports(HUB, ONE);
         let ports = settings::settle_ports(&home, HUB, &names, &[], |_| {}).unwrap();
         Self { home, keeper, servers, ports, _folder: folder }
     }
 
     fn parts(&self) -> Parts<'_> {
-        Parts { home: &self.home, servers: &self.servers, ports: &self.ports, hub: HUB }
+        let Self { home, servers, ports, .. } = self;
+        Parts { home, servers, ports, hub: HUB, providers: ONE }
     }
 
     fn nothing_is_left(&self) {
@@ -55,12 +60,12 @@ impl Bench {
 #[tokio::test]
 async fn bitcoind_starts_on_the_committed_chain_and_goes_on_from_there() {
     let bench = Bench::new();
-    let config = bench.parts().bitcoind_rpc().unwrap();
+    let config = bench.parts().bitcoind_rpc(Provider::Dev).unwrap();
     let rpc = Rpc::new(config.clone()).unwrap();
     let wallet = Wallet::at(&config).unwrap();
     let mut height = None;
     for _ in 0..2 {
-        let bitcoind = bench.keeper.keep(bench.parts().bitcoind().unwrap());
+        let bitcoind = bench.keeper.keep(bench.parts().bitcoind(Provider::Dev).unwrap());
         let answers = || async { Ok(rpc.state().await.map(drop)?) };
         until_ready(&bitcoind, LIMIT, answers).await.unwrap();
         let state = chain::prepare(&rpc).await.unwrap();

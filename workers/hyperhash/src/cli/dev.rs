@@ -6,6 +6,7 @@ use crate::{
         control::{self, Ended},
         home::Home,
         hub::HubServers,
+        providers::Provider,
         settings::Choice,
         supervisor::{self, Options, Show},
         view, workers,
@@ -69,11 +70,13 @@ pub(super) struct Place {
   hyperhash dev up --port miners-sv2=3333 --port hub=4222
   hyperhash dev up --data-dir /srv/dev --detach
   hyperhash dev up --without ingress-sv2 --without miners    bring an ingress of your own
+  hyperhash dev up --providers 2                     a second bitcoind, to lose the first
   HYPERHASH_DEV_SERVERS=private hyperhash dev up     never use this system's own servers
 
 Ports are chosen once and remembered. Their names: bitcoind-rpc, bitcoind-zmq, postgresql, hub,
 hub-leaves, hub-monitor, hub-routes, leaf, leaf-monitor, miners-sv2, metrics-<worker>; with three
-servers of the hub also those of hub-2 and hub-3.")]
+servers of the hub also those of hub-2 and hub-3; with two providers also bitcoind-p2p,
+bitcoind-second-rpc, bitcoind-second-zmq.")]
 pub(super) struct Up {
     #[command(flatten)]
     settings: Settings,
@@ -132,6 +135,17 @@ pub(super) struct Settings {
         value_name = "PART"
     )]
     without: Vec<String>,
+    /// Sources of templates, each with a bitcoind, a publisher and a submitter; two bitcoinds are
+    /// peers, and the ingress prefers the first
+    #[arg(
+        long,
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u8).range(1..=2),
+        env = "HYPERHASH_DEV_PROVIDERS",
+        hide_env_values = true,
+        value_name = "COUNT"
+    )]
+    providers: u8,
 }
 
 /// Say how the network does. The exit code is 3 when it is down.
@@ -207,6 +221,7 @@ impl Settings {
             hub_servers: self.hub_servers,
             hashrate: self.hashrate,
             without: self.without,
+            providers: Provider::first(self.providers),
             show,
         };
         supervisor::supervise(&home, lock, &options).await?;
@@ -215,9 +230,10 @@ impl Settings {
 
     /// The same settings as arguments of another process.
     fn arguments(&self) -> Vec<OsString> {
-        let Self { place, root, ports, hub_servers, hashrate, without } = self;
+        let Self { place, root, ports, hub_servers, hashrate, without, providers } = self;
         let mut arguments: Vec<OsString> = vec!["--data-dir".into(), place.data_dir.clone().into()];
         arguments.extend(["--hashrate".into(), hashrate.to_string().into()]);
+        arguments.extend(["--providers".into(), providers.to_string().into()]);
         if let Some(root) = root {
             arguments.extend(["--root".into(), root.clone().into()]);
         }

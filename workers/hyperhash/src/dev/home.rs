@@ -1,6 +1,6 @@
 //! The folder that holds everything of one dev network.
 
-use super::{files, process::record::Records};
+use super::{files, process::record::Records, providers::Provider};
 use anyhow::{Context as _, bail};
 use rustix::{
     fs::{FlockOperation, flock, statvfs},
@@ -216,9 +216,9 @@ impl Home {
         self.folder.join("postgresql")
     }
 
-    /// bitcoind's folder.
-    pub fn bitcoind(&self) -> PathBuf {
-        self.folder.join("bitcoind")
+    /// A bitcoind's folder.
+    pub fn bitcoind(&self, provider: Provider) -> PathBuf {
+        self.folder.join(provider.process("bitcoind"))
     }
 }
 

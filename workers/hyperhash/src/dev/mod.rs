@@ -16,6 +16,8 @@ pub mod settings;
 
 pub mod narrator;
 
+pub mod providers;
+
 pub mod servers;
 
 pub mod process;

@@ -14,6 +14,7 @@ use super::{
     parts::Parts,
     postgresql::database,
     process::managed::{Keeper, Managed, Spec},
+    providers::{self, Provider},
     ready::until_ready,
     secrets,
     supervisor::Options,
@@ -21,7 +22,7 @@ use super::{
 };
 use crate::status::{Bitcoind, Endpoints, Miners, Nats};
 use anyhow::Context as _;
-use bitcoind_rpc::Rpc;
+use bitcoind_rpc::{Rpc, RpcConfig};
 use futures_util::future::join_all;
 use std::{sync::Arc, time::Duration};
 use streams::{Account, keys::Minted};
@@ -78,25 +79,34 @@ impl<'a> Network<'a> {
     /// When a part cannot be started; what was started keeps running until [`Self::drain`].
     pub async fn bring_up(&mut self, keys: &Keys, options: &Options) -> anyhow::Result<()> {
         let parts = self.parts;
-        let bitcoind = self.start(parts.bitcoind()?);
+        let mut bitcoinds = Vec::new();
+        for provider in parts.providers {
+            bitcoinds.push((*provider, self.start(parts.bitcoind(*provider)?)));
+        }
         let postgresql = self.start(parts.postgresql()?);
-        self.prepare_chain(bitcoind).await?;
+        for (provider, place) in bitcoinds {
+            self.prepare_chain(provider, place).await?;
+        }
+        self.keep_paying().await?;
         self.prepare_database(postgresql).await?;
         self.start_bus(keys).await?;
-        let wanted = |part: &&str| !options.without.iter().any(|without| without == part);
-        for group in [&workers::CORE[..], &[workers::INGRESS]] {
-            for worker in group {
+        let wanted = |process: &str| {
+            let (part, _) = Provider::of_process(process);
+            !options.without.iter().any(|without| without == part)
+        };
+        for group in [providers::core(parts.providers), vec![workers::INGRESS.into()]] {
+            for worker in &group {
                 // Its configuration is there too for whoever starts it instead.
                 let spec = parts.worker(worker, &keys.certificates)?;
                 if wanted(worker) {
                     self.start(spec);
                 }
             }
-            for worker in group.iter().copied().filter(wanted) {
+            for worker in group.iter().filter(|worker| wanted(worker)) {
                 self.worker_ready(worker).await?;
             }
         }
-        if wanted(&workers::MINERS) {
+        if wanted(workers::MINERS) {
             for miner in MINERS {
                 self.start(parts.miner(miner, options.hashrate)?);
             }
@@ -145,14 +155,18 @@ impl<'a> Network<'a> {
         self.running.get(place).context("a part was started and is not there")
     }
 
-    async fn prepare_chain(&self, place: usize) -> anyhow::Result<()> {
-        let config = self.parts.bitcoind_rpc()?;
-        let rpc = Rpc::new(config.clone())?;
+    async fn prepare_chain(&self, provider: Provider, place: usize) -> anyhow::Result<()> {
+        let rpc = Rpc::new(self.parts.bitcoind_rpc(provider)?)?;
         let answers = || async { Ok(rpc.state().await.map(drop)?) };
         until_ready(self.part(place)?, PART_LIMIT, answers).await?;
         let state = chain::prepare(&rpc).await?;
-        self.narrator().say("bitcoind", &format!("ready at height {}", state.blocks));
-        let wallet = Wallet::at(&config)?;
+        let name = provider.process("bitcoind");
+        self.narrator().say(&name, &format!("ready at height {}", state.blocks));
+        Ok(())
+    }
+
+    async fn keep_paying(&self) -> anyhow::Result<()> {
+        let wallet = Wallet::at(&self.parts.bitcoind_rpc(Provider::Dev)?)?;
         wallet.open().await?;
         let stop = self.beside_stop.clone();
         let paying = wallet::keep_paying(wallet, Arc::clone(self.narrator()), stop);
@@ -225,18 +239,23 @@ impl<'a> Network<'a> {
 ///
 /// When a port or key is not known.
 pub fn endpoints(parts: &Parts<'_>) -> anyhow::Result<Endpoints> {
-    let rpc = parts.bitcoind_rpc()?;
     let bus = Bus::of(parts.home, parts.ports, parts.hub)?;
-    let metrics = |worker: &str| {
-        let address = parts.ports.address(&metrics_port(worker))?;
-        anyhow::Ok((worker.to_owned(), format!("http://{address}/metrics")))
+    let metrics = |worker: String| {
+        let address = parts.ports.address(&metrics_port(&worker))?;
+        anyhow::Ok((worker, format!("http://{address}/metrics")))
     };
-    let all = workers::CORE.into_iter().chain([workers::INGRESS]);
+    let bitcoind = |provider: Provider| {
+        let RpcConfig { url, cookie_file, .. } = parts.bitcoind_rpc(provider)?;
+        anyhow::Ok(Bitcoind { url, cookie: cookie_file })
+    };
+    let of = |provider: &Provider| Ok((provider.id().to_owned(), bitcoind(*provider)?));
+    let all = providers::core(parts.providers).into_iter().chain([workers::INGRESS.into()]);
     Ok(Endpoints {
         miners: Miners { sv2: parts.sv2()? },
         nats: Nats { hub: bus.hub, leaf: bus.leaf, ca_file: parts.home.tls("ca.pem") },
         postgresql: parts.database()?.reader_url()?,
-        bitcoind: Bitcoind { url: rpc.url, cookie: rpc.cookie_file },
+        bitcoind: bitcoind(Provider::Dev)?,
+        bitcoinds: parts.providers.iter().map(of).collect::<anyhow::Result<_>>()?,
         metrics: all.map(metrics).collect::<anyhow::Result<_>>()?,
     })
 }

@@ -1,7 +1,7 @@
 //! What a network consists of: each process, its configuration, and the order of starting.
 
 use super::{
-    bitcoind,
+    bitcoind::{self, config::Peers},
     certificates::{Certificate, Certificates},
     files,
     home::Home,
@@ -11,19 +11,23 @@ use super::{
         managed::{Launch, Role, Spec},
         record::Stop,
     },
+    providers::{self, Provider},
     secrets,
     servers::{INSIDE, Servers, User},
     settings::Ports,
     workers,
 };
 use bitcoind_rpc::RpcConfig;
-use std::{ffi::OsString, path::Path, time::Duration};
+use std::{ffi::OsString, net::SocketAddr, path::Path, time::Duration};
 use streams::{config, keys::Minted};
 use subjects::NodeId;
 
 /// Names of the ports that the servers need; those of the hub's are in [`hub::ports`].
 pub const SERVER_PORTS: [&str; 5] =
     ["bitcoind-rpc", "bitcoind-zmq", "postgresql", "leaf", "leaf-monitor"];
+
+/// Where the first bitcoind waits for the second.
+const PEERS_PORT: &str = "bitcoind-p2p";
 
 /// Bytes that the leaf server may keep: what its streams reserve, and room for buckets.
 const LEAF_STORE_BYTES: u64 = 24 << 30;
@@ -42,19 +46,22 @@ pub struct Parts<'a> {
     pub ports: &'a Ports,
     /// How many servers the hub has.
     pub hub: HubServers,
+    /// The sources of templates, by preference.
+    pub providers: &'a [Provider],
 }
 
 impl Parts<'_> {
-    /// bitcoind.
+    /// A provider's bitcoind.
     ///
     /// # Errors
     ///
     /// When its configuration cannot be written, or it may not be started.
-    pub fn bitcoind(&self) -> anyhow::Result<Spec> {
-        let folder = self.home.bitcoind();
+    pub fn bitcoind(&self, provider: Provider) -> anyhow::Result<Spec> {
+        let folder = self.home.bitcoind(provider);
         files::private_folder(&folder)?;
-        let (rpc, zmq) = (self.ports.address("bitcoind-rpc")?, self.ports.address("bitcoind-zmq")?);
-        let config = bitcoind::config::render(rpc, zmq);
+        let name = provider.process("bitcoind");
+        let rpc = self.ports.address(&format!("{name}-rpc"))?;
+        let config = bitcoind::config::render(rpc, self.zmq(provider)?, self.peers(provider)?);
         files::write_private(&folder.join("bitcoin.conf"), config.as_bytes())?;
         let server = &self.servers.bitcoind;
         let command = if server.is_hosts() {
@@ -66,18 +73,36 @@ impl Parts<'_> {
             server.launch(&folder, User::Same, &server.path, &[&data])?
         };
         // It flushes its chain state when it ends.
-        Ok(self.server("bitcoind", order::DATA, command, Stop::Term, Duration::from_secs(60)))
+        Ok(self.server(&name, order::DATA, command, Stop::Term, Duration::from_secs(60)))
     }
 
-    /// How to call bitcoind.
+    fn peers(&self, provider: Provider) -> anyhow::Result<Peers> {
+        let alone = self.providers.len() < 2;
+        Ok(match provider {
+            Provider::Dev if alone => Peers::Alone,
+            Provider::Dev => Peers::Listen(self.ports.address(PEERS_PORT)?),
+            Provider::Second => Peers::Connect(self.ports.address(PEERS_PORT)?),
+        })
+    }
+
+    /// How to call a provider's bitcoind.
     ///
     /// # Errors
     ///
     /// When its port is not known.
-    pub fn bitcoind_rpc(&self) -> anyhow::Result<RpcConfig> {
-        let address = self.ports.address("bitcoind-rpc")?;
-        let cookie = self.home.bitcoind().join(bitcoind::COOKIE);
+    pub fn bitcoind_rpc(&self, provider: Provider) -> anyhow::Result<RpcConfig> {
+        let address = self.ports.address(&format!("{}-rpc", provider.process("bitcoind")))?;
+        let cookie = self.home.bitcoind(provider).join(bitcoind::COOKIE);
         Ok(RpcConfig::new(format!("http://{address}"), cookie))
+    }
+
+    /// Where a provider's bitcoind speaks unasked.
+    ///
+    /// # Errors
+    ///
+    /// When its port is not known.
+    pub fn zmq(&self, provider: Provider) -> anyhow::Result<SocketAddr> {
+        self.ports.address(&format!("{}-zmq", provider.process("bitcoind")))
     }
 
     /// PostgreSQL; its cluster is made if it is not there.
@@ -182,7 +207,7 @@ impl Parts<'_> {
         Ok(self.server(name, order, command, Stop::Term, Duration::from_secs(20)))
     }
 
-    /// One of our workers, as a process of its own.
+    /// One of our workers, as a process of its own, by its process's name.
     ///
     /// # Errors
     ///
@@ -191,7 +216,8 @@ impl Parts<'_> {
         let file = self.home.config(&format!("{name}.toml"));
         files::write_private(&file, workers::config(self, tls, name)?.as_bytes())?;
         let order = if name == workers::INGRESS { order::INGRESS } else { order::CORE };
-        let arguments = vec!["run".into(), name.into(), "--config".into(), file.into()];
+        let (worker, _) = Provider::of_process(name);
+        let arguments = vec!["run".into(), worker.into(), "--config".into(), file.into()];
         Ok(self.ours(name, Role::Worker, order, arguments))
     }
 
@@ -253,12 +279,16 @@ pub mod order {
 /// Longer than a worker's own grace, so that it can end by itself.
 const WORKER_GRACE: Duration = Duration::from_secs(15);
 
-/// Names of all ports of a network.
-pub fn ports(hub: HubServers) -> Vec<String> {
-    let workers = workers::CORE.into_iter().chain([workers::INGRESS]);
+/// Names of all ports of a network with such a hub and these providers.
+pub fn ports(hub: HubServers, providers: &[Provider]) -> Vec<String> {
     let servers = SERVER_PORTS.into_iter().map(String::from);
     let servers = servers.chain(hub.names().iter().flat_map(|name| hub::ports(name)));
-    servers.chain(["miners-sv2".into()]).chain(workers.map(workers::metrics_port)).collect()
+    let second = Provider::Second.process("bitcoind");
+    let seconds = [PEERS_PORT.into(), format!("{second}-rpc"), format!("{second}-zmq")];
+    let seconds = seconds.into_iter().filter(|_| providers.contains(&Provider::Second));
+    let workers = providers::core(providers).into_iter().chain([workers::INGRESS.into()]);
+    let metrics = workers.map(|worker| workers::metrics_port(&worker));
+    servers.chain(["miners-sv2".into()]).chain(seconds).chain(metrics).collect()
 }
 
 fn tls_of(authority: &Path, own: &Certificate) -> config::Tls {

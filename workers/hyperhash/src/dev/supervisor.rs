@@ -17,6 +17,7 @@ use super::{
         record::{Record, Stop},
         sweep,
     },
+    providers::{self, Provider},
     servers,
     settings::{self, Choice},
     terminal,
@@ -53,6 +54,8 @@ pub struct Options {
     pub hashrate: u64,
     /// Names of [`super::workers::OPTIONAL`] that are not started.
     pub without: Vec<String>,
+    /// The sources of templates, by preference.
+    pub providers: &'static [Provider],
     /// What the terminal shows.
     pub show: Show,
 }
@@ -108,12 +111,13 @@ async fn run(
     let servers = servers::find(options.root.as_deref())?;
     let tell = |line: &str| narrator.warn("network", line);
     let hub = settings::settle_hub(home, options.hub_servers)?;
-    let ports = settings::settle_ports(home, hub, &parts::ports(hub), &options.ports, tell)?;
-    let parts = Parts { home, servers: &servers, ports: &ports, hub };
+    let names = parts::ports(hub, options.providers);
+    let ports = settings::settle_ports(home, hub, &names, &options.ports, tell)?;
+    let parts = Parts { home, servers: &servers, ports: &ports, hub, providers: options.providers };
     let keys = Keys::mint(home, hub, clock.now())?;
     let shared = Arc::new(Shared::default());
     let observer = Observer::new(&parts, Arc::clone(&shared), clock, network::endpoints(&parts)?)?;
-    let watching = Watching::start(home, observer, &shared, &narrator, options.show)?;
+    let watching = Watching::start(home, observer, &shared, &narrator, options)?;
     let network = Network::new(parts, keeper, Arc::clone(&shared))?;
     let result = live(network, &keys, options, &shared, &mut signals).await;
     watching.end().await?;
@@ -197,19 +201,20 @@ impl Watching {
         observer: Observer,
         shared: &Arc<Shared>,
         narrator: &Arc<Narrator>,
-        show: Show,
+        options: &Options,
     ) -> anyhow::Result<Self> {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         drop(tasks.spawn(observer.run(Arc::clone(narrator), stop.clone())));
         drop(tasks.spawn(keep_logs_small(home.logs(), Arc::clone(narrator), stop.clone())));
         let (shared, narrator) = (Arc::clone(shared), Arc::clone(narrator));
-        match show {
+        match options.show {
             Show::Page => {
                 let page = Page::open()?;
                 drop(tasks.spawn(terminal::draw(page, shared, narrator, stop.clone())));
             }
             Show::Lines => {
-                let follow = terminal::follow(home.clone(), shared, narrator, stop.clone());
+                let names = providers::core(options.providers);
+                let follow = terminal::follow(home.clone(), names, shared, narrator, stop.clone());
                 drop(tasks.spawn(follow));
             }
             Show::Nothing => {}

@@ -44,15 +44,17 @@ pub async fn draw(
     }
 }
 
-/// Prints what workers log, and a summary now and then, until `stop`.
+/// Prints what workers log, Core's and the ingress, and a summary now and then, until `stop`.
 pub async fn follow(
     home: Home,
+    core: Vec<String>,
     shared: Arc<Shared>,
     narrator: Arc<Narrator>,
     stop: CancellationToken,
 ) {
-    let names = workers::CORE.into_iter().chain([workers::INGRESS]);
-    let mut logs: Vec<_> = names.map(|name| (name, Follower::at_end(home.log(name)))).collect();
+    let names = core.into_iter().chain([workers::INGRESS.into()]);
+    let follower = |name: String| (Follower::at_end(home.log(&name)), name);
+    let mut logs: Vec<_> = names.map(follower).collect();
     let mut tick = tokio::time::interval(FOLLOW_EVERY);
     let mut looks = 0_u32;
     while !stop.is_cancelled() {
@@ -60,7 +62,7 @@ pub async fn follow(
             _ = tick.tick() => {}
             () = stop.cancelled() => {}
         }
-        for (name, log) in &mut logs {
+        for (log, name) in &mut logs {
             // A log that cannot be read now is looked at again in a moment.
             for line in log.lines().unwrap_or_default() {
                 narrator.line(&readable(name, &line));

@@ -2,7 +2,7 @@
 
 use super::{
     bitcoind, bus::hub_urls, certificates::Certificates, parts::Parts, postgresql::database::Role,
-    secrets,
+    providers::Provider, secrets,
 };
 use serde_json::{Value, json};
 use std::{
@@ -44,9 +44,6 @@ pub const OPTIONAL: [&str; 8] = [
 /// competes.
 pub const PAYOUT_CONFIRMATIONS: u32 = 6;
 
-/// The only provider of templates.
-const PROVIDER: &str = "dev";
-
 /// The network's only node, which runs the ingress.
 ///
 /// # Errors
@@ -62,17 +59,18 @@ pub fn lanes() -> Vec<Lane> {
     vec![Lane(first), Lane(first.saturating_add(1))]
 }
 
-/// The configuration file of `worker`, TOML.
+/// The configuration file of the worker whose process has this name, TOML.
 ///
 /// # Errors
 ///
 /// When a part of the network is unknown.
-pub fn config(parts: &Parts<'_>, tls: &Certificates, worker: &str) -> anyhow::Result<String> {
+pub fn config(parts: &Parts<'_>, tls: &Certificates, process: &str) -> anyhow::Result<String> {
+    let (worker, provider) = Provider::of_process(process);
     let mut config = match worker {
-        "template-publisher" => template_publisher(parts)?,
+        "template-publisher" => template_publisher(parts, provider)?,
         "share-verifier" => json!({ "network": "signet" }),
         "share-recorder" => share_recorder(parts)?,
-        "block-submitter" => block_submitter(parts)?,
+        "block-submitter" => block_submitter(parts, provider)?,
         "round-tracker" => json!({}),
         "payout-calculator" => payout_calculator(parts, tls)?,
         INGRESS => ingress(parts)?,
@@ -81,7 +79,7 @@ pub fn config(parts: &Parts<'_>, tls: &Certificates, worker: &str) -> anyhow::Re
     let bus = if worker == INGRESS { leaf_bus(parts)? } else { hub_bus(parts, tls, worker)? };
     if let Some(keys) = config.as_object_mut() {
         keys.insert("bus".into(), bus);
-        let listen = parts.ports.address(&metrics_port(worker))?;
+        let listen = parts.ports.address(&metrics_port(process))?;
         keys.insert("http".into(), json!({ "listen": listen }));
     }
     let text = toml::to_string(&config)?;
@@ -111,20 +109,20 @@ fn leaf_bus(parts: &Parts<'_>) -> anyhow::Result<Value> {
     }))
 }
 
-fn rpc(parts: &Parts<'_>) -> anyhow::Result<Value> {
-    let config = parts.bitcoind_rpc()?;
+fn rpc(parts: &Parts<'_>, provider: Provider) -> anyhow::Result<Value> {
+    let config = parts.bitcoind_rpc(provider)?;
     Ok(json!({ "url": config.url, "cookie_file": config.cookie_file }))
 }
 
-fn template_publisher(parts: &Parts<'_>) -> anyhow::Result<Value> {
+fn template_publisher(parts: &Parts<'_>, provider: Provider) -> anyhow::Result<Value> {
     Ok(json!({
         "chain": "signet",
         "signet_challenge": bitcoind::config::CHALLENGE,
         "treasury_address": secrets::treasury()?.to_string(),
         "providers": [{
-            "id": PROVIDER,
-            "rpc": rpc(parts)?,
-            "zmq": [format!("tcp://{}", parts.ports.address("bitcoind-zmq")?)],
+            "id": provider.id(),
+            "rpc": rpc(parts, provider)?,
+            "zmq": [format!("tcp://{}", parts.zmq(provider)?)],
         }],
         // A payment comes every second and is worth 2 200 sat: blocks of ten seconds must have some.
         "templates": { "refresh_fee_gain_sats": 2_000, "ask_secs": 2 },
@@ -141,11 +139,11 @@ fn share_recorder(parts: &Parts<'_>) -> anyhow::Result<Value> {
     }))
 }
 
-fn block_submitter(parts: &Parts<'_>) -> anyhow::Result<Value> {
+fn block_submitter(parts: &Parts<'_>, provider: Provider) -> anyhow::Result<Value> {
     Ok(json!({
         "payout_confirmations": PAYOUT_CONFIRMATIONS,
-        "provider": PROVIDER,
-        "rpc": rpc(parts)?,
+        "provider": provider.id(),
+        "rpc": rpc(parts, provider)?,
     }))
 }
 
@@ -163,7 +161,7 @@ fn ingress(parts: &Parts<'_>) -> anyhow::Result<Value> {
         "network": "signet",
         "listen": parts.ports.address("miners-sv2")?,
         "authority_key_file": secrets::authority_key_file(parts.home),
-        "providers": [PROVIDER],
+        "providers": parts.providers.iter().map(|one| one.id()).collect::<Vec<_>>(),
         // Two processors of a laptop are small miners: a share each third of a second.
         "vardiff": {
             "shares_per_minute": 180,
@@ -195,7 +193,7 @@ mod tests {
         certificates,
         home::Home,
         hub::HubServers,
-        parts,
+        parts, providers,
         servers::{Server, Servers},
         settings,
     };
@@ -215,7 +213,7 @@ mod tests {
         fn new(hub: HubServers) -> Self {
             let folder = tempfile::tempdir().unwrap();
             let home = Home::prepare(&folder.path().join("net")).unwrap();
-            let names = parts::ports(hub);
+            let names = parts::ports(hub, &Provider::ALL);
             let ports = settings::settle_ports(&home, hub, &names, &[], |_| {}).unwrap();
             let tls = certificates::issue(&home, hub, Timestamp(1_800_000_000_000)).unwrap();
             let server = || Server { root: "/".into(), path: "/x".into(), version: "1".into() };
@@ -226,7 +224,7 @@ mod tests {
 
         fn parts(&self) -> Parts<'_> {
             let Self { home, servers, ports, hub, .. } = self;
-            Parts { home, servers, ports, hub: *hub }
+            Parts { home, servers, ports, hub: *hub, providers: &Provider::ALL }
         }
 
         fn config(&self, worker: &str) -> String {
@@ -253,10 +251,25 @@ mod tests {
     }
 
     #[test]
+    fn a_second_provider_has_a_bitcoind_of_its_own_and_the_ingress_hears_both() {
+        let bench = Bench::new(HubServers::One);
+        let own = |worker| without_shell(&bench.config(worker));
+        let [first, second] = ["block-submitter", "block-submitter-second"]
+            .map(|worker| parse::<block_submitter::Config>(&own(worker)).unwrap());
+        assert_eq!((first.provider.as_str(), second.provider.as_str()), ("dev", "second"));
+        assert_ne!(first.rpc.url, second.rpc.url);
+        let publisher =
+            parse::<template_publisher::config::Config>(&own("template-publisher-second")).unwrap();
+        assert_eq!(publisher.providers[0].rpc.url, second.rpc.url);
+        let ingress = parse::<ingress_sv2::Config>(&own(INGRESS)).unwrap();
+        assert_eq!(ingress.providers, [first.provider, second.provider]);
+    }
+
+    #[test]
     fn everything_listens_on_loopback_and_nowhere_else() {
         let bench = Bench::new(HubServers::One);
-        for worker in CORE.into_iter().chain([INGRESS]) {
-            let text = bench.config(worker);
+        for worker in providers::core(&Provider::ALL).into_iter().chain([INGRESS.into()]) {
+            let text = bench.config(&worker);
             let listens = text.lines().filter(|line| line.starts_with("listen"));
             assert!(listens.clone().count() > 0, "{text}");
             assert!(listens.into_iter().all(|line| line.contains("\"127.0.0.1:")), "{text}");

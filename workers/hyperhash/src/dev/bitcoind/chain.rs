@@ -58,7 +58,10 @@ async fn submit_committed(rpc: &Rpc, height: u32) -> anyhow::Result<()> {
                 "bitcoind follows another chain: its block {at} is {found:?}, the dev network's \
                  is {ours:?}; `hyperhash dev reset` starts over"
             );
-        } else if let Some(reason) = rpc.submit_block(&serialize(block)).await?.0 {
+        } else if let Some(reason) = rpc.submit_block(&serialize(block)).await?.0
+            // A peer was faster.
+            && reason != "duplicate"
+        {
             bail!("bitcoind refuses block {at} of the dev network: {reason}");
         }
     }

@@ -19,6 +19,7 @@ use crate::{
             identity::Identity,
             managed::{Condition, Role, Watched},
         },
+        providers::Provider,
         settings::Ports,
         workers::metrics_port,
     },
@@ -29,6 +30,7 @@ use bitcoind_rpc::Rpc;
 use futures_util::future::join_all;
 use sqlx::PgConnection;
 use std::{
+    collections::BTreeMap,
     fmt, fs, io,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -88,7 +90,8 @@ pub struct Observer {
     database: Database,
     connection: Option<PgConnection>,
     recorded: Recorded,
-    bitcoind: Rpc,
+    /// By process.
+    bitcoinds: BTreeMap<String, Rpc>,
     asker: Asker,
     figures: Figures,
 }
@@ -119,6 +122,10 @@ impl Observer {
         clock: Arc<dyn Clock>,
         endpoints: Endpoints,
     ) -> anyhow::Result<Self> {
+        let bitcoind = |provider: &Provider| {
+            let rpc = Rpc::new(parts.bitcoind_rpc(*provider)?)?;
+            anyhow::Ok((provider.process("bitcoind"), rpc))
+        };
         Ok(Self {
             home: parts.home.clone(),
             ports: parts.ports.clone(),
@@ -128,7 +135,7 @@ impl Observer {
             database: parts.database()?,
             connection: None,
             recorded: Recorded::default(),
-            bitcoind: Rpc::new(parts.bitcoind_rpc()?)?,
+            bitcoinds: parts.providers.iter().map(bitcoind).collect::<anyhow::Result<_>>()?,
             asker: Asker::new()?,
             figures: Figures::new(read_counters(parts.home)?),
         })
@@ -228,8 +235,10 @@ impl Observer {
     }
 
     async fn ask_server(&self, name: &str, database: Option<String>) -> anyhow::Result<()> {
+        if let Some(bitcoind) = self.bitcoinds.get(name) {
+            return Ok(bitcoind.state().await.map(drop)?);
+        }
         match name {
-            "bitcoind" => Ok(self.bitcoind.state().await.map(drop)?),
             "postgresql" => database.map_or(Ok(()), |why| Err(anyhow::Error::msg(why))),
             "leaf" => {
                 let monitor = self.ports.address("leaf-monitor")?;
