@@ -238,7 +238,7 @@ async fn break_it(args: FaultsArgs) -> anyhow::Result<()> {
     if args.list {
         let mut out = io::stdout().lock();
         for scenario in faults::ALL {
-            writeln!(out, "{:<20} {}", scenario.name, scenario.what)?;
+            writeln!(out, "{:<24} {}", scenario.name, scenario.what)?;
         }
         return Ok(());
     }
@@ -271,7 +271,7 @@ async fn network_for(
     let hashrate = args.hashrate.to_string();
     let options = [&["--hashrate", &hashrate], needs.options()].concat();
     let disks = match needs {
-        Needs::Nothing | Needs::ThreeHubServers => Disks::default(),
+        Needs::Nothing | Needs::TwoProviders | Needs::ThreeHubServers => Disks::default(),
         Needs::Disks => {
             // Only a network that ran once has stores that can be moved.
             Network::up(&args.program, &data, &options).await?.down().await?;

@@ -1,37 +1,76 @@
-//! A network whose supervisor sleeps, so that it starts nothing again.
+//! Processes that are put to sleep, and what is waited for meanwhile.
 
 use super::Field;
-use crate::network::send;
-use anyhow::Context as _;
+use crate::network::{Network, send};
+use anyhow::{Context as _, ensure};
 use rustix::process::Signal;
 use serde_json::Value;
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// The supervisor sleeps as long as this exists.
+/// Processes that sleep. They wake with the end of the value, so that a scenario that fails leaves
+/// a network that can be ended.
 #[derive(Debug)]
-pub(super) struct Asleep(u64);
+pub(super) struct Frozen(Vec<u64>);
 
-impl Asleep {
-    /// Puts the supervisor to sleep.
+impl Frozen {
+    /// The network's supervisor: nothing that ends is started again meanwhile.
     ///
     /// # Errors
     ///
     /// When there is none.
-    pub(super) fn begin(field: &Field<'_>) -> anyhow::Result<Self> {
-        let path = field.network.data().join("supervisor.json");
+    pub(super) fn supervisor(network: &Network) -> anyhow::Result<Self> {
+        let path = network.data().join("supervisor.json");
         let record: Value = serde_json::from_slice(&std::fs::read(&path)?)?;
         let pid = record.pointer("/pid").and_then(Value::as_u64);
         let pid = pid.with_context(|| format!("no process id in {}", path.display()))?;
         send(pid, Signal::STOP)?;
-        Ok(Self(pid))
+        Ok(Self(vec![pid]))
+    }
+
+    /// A worker, of all providers if each has its own.
+    ///
+    /// # Errors
+    ///
+    /// When the network has none.
+    pub(super) async fn workers(network: &Network, worker: &str) -> anyhow::Result<Self> {
+        let status = network.ready().await?;
+        let names = status.names("/workers")?;
+        let mut frozen = Self(Vec::new());
+        for name in names.iter().filter(|name| name.starts_with(worker)) {
+            let pid = status.pid("workers", name)?;
+            send(pid, Signal::STOP)?;
+            frozen.0.push(pid);
+        }
+        ensure!(!frozen.0.is_empty(), "the network has no {worker}");
+        Ok(frozen)
+    }
+
+    /// Wakes them.
+    ///
+    /// # Errors
+    ///
+    /// When one is gone.
+    pub(super) fn wake(mut self) -> anyhow::Result<()> {
+        self.0.drain(..).try_for_each(|pid| send(pid, Signal::CONT))
+    }
+
+    /// Kills them in their sleep.
+    ///
+    /// # Errors
+    ///
+    /// When one is gone.
+    pub(super) fn kill(mut self) -> anyhow::Result<()> {
+        self.0.drain(..).try_for_each(|pid| send(pid, Signal::KILL))
     }
 }
 
-impl Drop for Asleep {
+impl Drop for Frozen {
     fn drop(&mut self) {
-        // If it is gone, whoever waits for the network hears of it.
-        drop(send(self.0, Signal::CONT));
+        for pid in &self.0 {
+            // One that ended meanwhile needs no waking.
+            drop(send(*pid, Signal::CONT));
+        }
     }
 }
 

@@ -1,44 +1,45 @@
 //! A bitcoind that dies, and a chain that changes its mind.
 
-use super::Field;
+use super::{Field, node::Node};
 use crate::network::Status;
-use anyhow::Context as _;
-use bitcoind_rpc::{Rpc, RpcConfig};
-use serde_json::{Value, json};
+use anyhow::{Context as _, ensure};
+use serde_json::json;
 use std::time::Duration;
+
+/// Most acknowledged shares that a reorganisation may cost: those on their way at that moment.
+const MOST_LOST: u64 = 5;
 
 pub(super) async fn killed(field: &mut Field<'_>) -> anyhow::Result<()> {
     field.kill_again_and_again("servers", "bitcoind").await
 }
 
 /// Our blocks leave the chain, miners go on on the shorter one, and the lost branch comes back if
-/// it is still the longer one.
+/// it is still the longer one. Whoever was told that a share counts keeps it.
 pub(super) async fn reorganised(field: &mut Field<'_>) -> anyhow::Result<()> {
-    let node = Node::of(&field.network.status().await?)?;
-    for depth in [1_u64, 2, 6] {
-        let tip = node.call("getblockcount", json!([])).await?.as_u64().context("no height")?;
-        let first = node.call("getblockhash", json!([tip.saturating_sub(depth - 1)])).await?;
-        node.call("invalidateblock", json!([first])).await?;
-        field.until_acknowledged(30).await?;
-        node.call("reconsiderblock", json!([first])).await?;
-        field.until_acknowledged(30).await?;
-        field.work_for_a_while(Duration::from_secs(1)).await;
+    let node = Node::preferred(field.network).await?;
+    let before = refused_late(&field.until_judged().await?);
+    let mut reorganisations = 0;
+    for _ in 0..field.times(1, 3) {
+        for depth in [1_u64, 2, 6] {
+            let tip = node.call("getblockcount", json!([])).await?.as_u64().context("no height")?;
+            let first = node.call("getblockhash", json!([tip.saturating_sub(depth - 1)])).await?;
+            node.call("invalidateblock", json!([first])).await?;
+            field.until_acknowledged(30).await?;
+            node.call("reconsiderblock", json!([first])).await?;
+            field.until_acknowledged(30).await?;
+            field.work_for_a_while(Duration::from_secs(1)).await;
+            reorganisations += 2;
+        }
     }
+    let lost = refused_late(&field.until_judged().await?).saturating_sub(before);
+    field.note(format!("{lost} acknowledged shares refused as late in {reorganisations} changes"));
+    let most = MOST_LOST * reorganisations;
+    ensure!(lost <= most, "{lost} acknowledged shares were refused as late, {most} may be");
     Ok(())
 }
 
-/// JSON-RPC of the network's bitcoind.
-struct Node(Rpc);
-
-impl Node {
-    fn of(status: &Status) -> anyhow::Result<Self> {
-        let text = |key: &str| status.text(&format!("/endpoints/bitcoind/{key}"));
-        Ok(Self(Rpc::new(RpcConfig::new(text("url")?, text("cookie")?))?))
-    }
-
-    /// Calls a method that may answer `null`.
-    async fn call(&self, method: &'static str, parameters: Value) -> anyhow::Result<Value> {
-        let answer = self.0.call_nullable(method, parameters, self.0.deadline()).await?;
-        Ok(answer.unwrap_or_default())
-    }
+/// Shares that Core refused for their tip, which an ingress had acknowledged.
+fn refused_late(status: &Status) -> u64 {
+    let of = |reason| status.number(&format!("/shares/refused/{reason}")).unwrap_or_default();
+    of("too-late") + of("tip-closed")
 }

@@ -3,7 +3,7 @@
 
 use super::{
     Field,
-    asleep::{Asleep, ended, started_again},
+    asleep::{Frozen, ended, started_again},
 };
 use crate::network::Connection;
 use anyhow::{Context as _, bail, ensure};
@@ -28,12 +28,12 @@ const RECORDER: &str = "share_recorder";
 pub(super) async fn down(field: &mut Field<'_>) -> anyhow::Result<()> {
     field.work_for_a_while(Duration::from_secs(2)).await;
     let core = field.network.bus("operator").await?;
-    let asleep = Asleep::begin(field)?;
+    let asleep = Frozen::supervisor(field.network)?;
     // A fast shutdown: it breaks all connections, and what it was told it keeps.
     let pid = field.network.signal("servers", "postgresql", Signal::INT).await?;
     ended(pid).await?;
     mining_goes_on(field, &core, field.secs(15, 120)).await?;
-    drop(asleep);
+    asleep.wake()?;
     started_again(field, "servers", "postgresql", pid).await?;
     field.until_recorded().await?;
     core.finish().await

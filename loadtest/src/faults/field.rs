@@ -118,6 +118,17 @@ impl<'a> Field<'a> {
         Ok(())
     }
 
+    /// Waits until Core has judged what was stored, at least for a moment, and recorded it.
+    ///
+    /// # Errors
+    ///
+    /// When it does not.
+    pub async fn until_judged(&self) -> anyhow::Result<Status> {
+        let judged = |status: &Status| status.number("/stages/verify/lag").ok() == Some(0);
+        self.network.until("judged", judged).await?;
+        self.until_recorded().await
+    }
+
     /// Waits until the status says that everything accepted is recorded.
     ///
     /// # Errors

@@ -40,6 +40,14 @@ mod power;
 
 mod bitcoin;
 
+mod blocks;
+
+mod claims;
+
+mod ledger;
+
+mod node;
+
 mod messages;
 
 mod repeats;
@@ -232,6 +240,34 @@ pub const ALL: &[Scenario] = &[
         in_short: false,
         needs: Needs::ThreeHubServers,
         act: |field| Box::pin(hub::leader_killed(field)),
+    },
+    Scenario {
+        name: "bitcoind-dead-at-block",
+        what: "the preferred bitcoind is dead when a block is found; another one gets it, rebuilt",
+        in_short: false,
+        needs: Needs::TwoProviders,
+        act: |field| Box::pin(blocks::bitcoind_dead(field)),
+    },
+    Scenario {
+        name: "two-blocks-one-height",
+        what: "two blocks of ours at one height, and the bitcoinds disagree on the better one",
+        in_short: false,
+        needs: Needs::TwoProviders,
+        act: |field| Box::pin(blocks::one_height(field)),
+    },
+    Scenario {
+        name: "refused-block",
+        what: "the tip becomes invalid while a block is mined on it: every bitcoind refuses it",
+        in_short: false,
+        needs: Needs::Nothing,
+        act: |field| Box::pin(blocks::refused(field)),
+    },
+    Scenario {
+        name: "ingress-killed-at-block",
+        what: "kill -9 of the ingress with a winning share stored, both roads of the block cut",
+        in_short: false,
+        needs: Needs::Nothing,
+        act: |field| Box::pin(blocks::ingress_killed(field)),
     },
     Scenario {
         name: "poison-messages",

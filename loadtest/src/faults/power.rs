@@ -2,7 +2,7 @@
 
 use super::{
     Field,
-    asleep::{Asleep, ended, started_again},
+    asleep::{Frozen, ended, started_again},
 };
 use crate::network::send;
 use anyhow::ensure;
@@ -27,11 +27,11 @@ async fn lost(field: &mut Field<'_>, server: &str) -> anyhow::Result<()> {
         let disk = field.disks.of(server)?;
         let pid = field.network.signal("servers", server, Signal::STOP).await?;
         disk.freeze().await?;
-        let asleep = Asleep::begin(field)?;
+        let asleep = Frozen::supervisor(field.network)?;
         send(pid, Signal::KILL)?;
         ended(pid).await?;
         disk.lose_power().await?;
-        drop(asleep);
+        asleep.wake()?;
         started_again(field, "servers", server, pid).await?;
         field.network.ready().await?;
         field.until_recorded_more(20).await?;

@@ -2,7 +2,7 @@
 
 use super::{
     Field,
-    asleep::{Asleep, ended, started_again},
+    asleep::{Frozen, ended, started_again},
 };
 use crate::network;
 use anyhow::{Context as _, bail, ensure};
@@ -55,11 +55,11 @@ async fn with_hub_down(
     field: &Field<'_>,
     act: impl AsyncFnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let asleep = Asleep::begin(field)?;
+    let asleep = Frozen::supervisor(field.network)?;
     let pid = field.network.signal("servers", "hub", Signal::TERM).await?;
     ended(pid).await?;
     act().await?;
-    drop(asleep);
+    asleep.wake()?;
     started_again(field, "servers", "hub", pid).await
 }
 
