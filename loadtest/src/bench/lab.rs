@@ -28,10 +28,19 @@ impl Lab {
     ///
     /// When it does not come up.
     pub async fn without(setting: &Setting, parts: &[&str]) -> anyhow::Result<Self> {
-        let folder = tempfile::tempdir().context("no folder for the network")?;
         let options: Vec<&str> = parts.iter().flat_map(|part| ["--without", part]).collect();
+        Self::with(setting, &options).await
+    }
+
+    /// Starts a network with these options of `hyperhash dev up`.
+    ///
+    /// # Errors
+    ///
+    /// When it does not come up.
+    pub async fn with(setting: &Setting, options: &[&str]) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir().context("no folder for the network")?;
         let network =
-            Network::up(&setting.program, &folder.path().join("network"), &options).await?;
+            Network::up(&setting.program, &folder.path().join("network"), options).await?;
         Ok(Self { network, folder })
     }
 

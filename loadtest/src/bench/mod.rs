@@ -13,7 +13,13 @@ pub mod premined;
 
 mod lab;
 
+mod chain;
+
+mod tips;
+
 mod scaling;
+
+mod blocks;
 
 pub use lab::{Lab, Part};
 
@@ -77,7 +83,19 @@ impl std::fmt::Debug for Bench {
 }
 
 /// All benches, in the order in which a share meets what they measure.
-pub const ALL: &[Bench] = &[scaling::BENCH];
+pub const ALL: &[Bench] = &[
+    Bench {
+        name: "tips",
+        what: "how soon bitcoind's new tip, and its template on it, are on the bus",
+        measure: |setting| Box::pin(tips::measure(setting)),
+    },
+    scaling::BENCH,
+    Bench {
+        name: "block-found",
+        what: "how soon a found block is at another provider's bitcoind",
+        measure: |setting| Box::pin(blocks::measure(setting)),
+    },
+];
 
 /// The benches with these names; all if there are none.
 ///
