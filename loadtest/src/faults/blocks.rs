@@ -7,7 +7,7 @@ use super::{
     ledger::{Ledger, parent},
     node::Node,
 };
-use crate::network::Connection;
+use crate::network::{Connection, Status};
 use anyhow::{Context as _, ensure};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -47,7 +47,7 @@ pub(super) async fn bitcoind_dead(field: &mut Field<'_>) -> anyhow::Result<()> {
         until_full_template(field, &core, &dead).await?;
         let known = Ledger::read(&core).await?.hashes();
         let supervisor = Frozen::supervisor(field.network)?;
-        field.network.signal("servers", "bitcoind", Signal::KILL).await?;
+        let pid = field.network.signal("servers", "bitcoind", Signal::KILL).await?;
         let submitted = Ledger::until(field.network, &core, "block rebuilt elsewhere", |ledger| {
             let mut taken = ledger.besides(&known).filter(|solved| {
                 let answer = ledger.answer(solved.hash, &other.provider);
@@ -60,10 +60,14 @@ pub(super) async fn bitcoind_dead(field: &mut Field<'_>) -> anyhow::Result<()> {
         });
         let (solved, dead_answered) = submitted.await?;
         supervisor.wake()?;
+        // What the supervisor said last, before it slept, is that all is well.
+        let back = |status: &Status| status.pid("servers", "bitcoind").is_ok_and(|now| now != pid);
+        field.network.until("bitcoind started again", back).await?;
         ensure!(!dead_answered, "a dead bitcoind answered to block {}", solved.hash);
         let block: Value = other.call("getblock", json!([solved.hash, 1])).await?;
         let transactions = block.pointer("/nTx").and_then(Value::as_u64).unwrap_or_default();
-        rebuilt += u32::from(transactions > 1);
+        let foreign = solved.provider.as_str() == dead.provider;
+        rebuilt += u32::from(foreign && transactions > 1);
         field.note(format!(
             "{} of {} taken by {}: {transactions} transactions",
             solved.hash, solved.provider, other.provider
