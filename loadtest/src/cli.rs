@@ -8,6 +8,7 @@ use crate::{
         results,
     },
     faults::{self, Disks, Needs, Scale},
+    fleet::{Fleet, Pace, Plan},
     miner::{self, Event, Figures, MinerConfig},
     network::Network,
     sv2::{Endpoint, client::Device},
@@ -31,6 +32,10 @@ use worker_runtime::{
 
 /// Events of a miner that may wait to be summed up.
 const EVENTS: usize = 1_024;
+/// Connections of a fleet that are made at once.
+const AT_ONCE: usize = 64;
+/// How long a pool may take to answer a fleet's last shares.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
 /// How often a miner's figures are written.
 const REPORT: Duration = Duration::from_secs(5);
 
@@ -46,6 +51,11 @@ pub struct Cli {
 enum Command {
     /// Mine over Stratum V2 until Ctrl-C, at a limited rate. Writes figures as JSON lines.
     Miner(MinerArgs),
+    /// Load any Stratum V2 pool with many miners and real shares. Writes one JSON line.
+    ///
+    /// Shares must be found at once, so the pool has to give the easiest target that it is asked
+    /// for. Nothing is known of a pool but what it answers.
+    Fleet(FleetArgs),
     /// Prove that each acknowledged share is stored, recorded and in a slice, exactly once.
     Audit(AuditArgs),
     /// Break a whole network on purpose and audit it after every fault. Writes JSON lines.
@@ -64,6 +74,15 @@ enum Command {
 enum Kind {
     Extended,
     Standard,
+}
+
+impl From<Kind> for JobKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Extended => Self::Extended,
+            Kind::Standard => Self::Standard,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -86,6 +105,34 @@ struct MinerArgs {
     /// File that every acknowledged share is appended to
     #[arg(long)]
     acknowledged: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct FleetArgs {
+    /// The pool: stratum2+tcp://host:port/<authority key>
+    #[arg(long)]
+    pool: Endpoint,
+    /// Who mines: <address>; each channel is a worker of its own
+    #[arg(long)]
+    user: String,
+    /// Kind of channels
+    #[arg(long, value_enum, default_value = "extended")]
+    kind: Kind,
+    /// Connections
+    #[arg(long, default_value_t = 100)]
+    connections: usize,
+    /// Channels of each connection
+    #[arg(long, default_value_t = 1)]
+    channels: u32,
+    /// Shares of a connection that wait for an answer, sent as fast as answers come
+    #[arg(long, default_value_t = 16, conflicts_with = "interval_ms")]
+    window: usize,
+    /// Send one share of a connection in each such time instead
+    #[arg(long)]
+    interval_ms: Option<NonZeroU32>,
+    /// For how long
+    #[arg(long, default_value_t = 30)]
+    seconds: u64,
 }
 
 #[derive(Debug, Args)]
@@ -164,6 +211,7 @@ impl Cli {
     pub async fn run(self) -> anyhow::Result<()> {
         match self.command {
             Command::Miner(args) => mine(args).await,
+            Command::Fleet(args) => load(args).await,
             Command::Audit(args) => check(args).await,
             Command::Faults(args) => break_it(args).await,
             Command::Bench(args) => measure(args).await,
@@ -175,10 +223,7 @@ async fn mine(args: MinerArgs) -> anyhow::Result<()> {
     let config = MinerConfig {
         endpoint: args.pool,
         user_identity: args.user,
-        kind: match args.kind {
-            Kind::Extended => JobKind::Extended,
-            Kind::Standard => JobKind::Standard,
-        },
+        kind: args.kind.into(),
         hashes_per_second: args.limit,
         threads: args.threads,
         acknowledged: args.acknowledged,
@@ -208,6 +253,27 @@ async fn mine(args: MinerArgs) -> anyhow::Result<()> {
         ended.context("the miner died")??;
     }
     print(&figures)
+}
+
+async fn load(args: FleetArgs) -> anyhow::Result<()> {
+    let plan = Plan {
+        endpoint: args.pool,
+        connections: args.connections,
+        channels: args.channels,
+        kind: args.kind.into(),
+        address: args.user,
+        at_once: AT_ONCE,
+    };
+    let pace = match args.interval_ms {
+        Some(millis) => Pace::Every(Duration::from_millis(millis.get().into())),
+        None => Pace::Window(args.window),
+    };
+    let mut fleet = Fleet::open(&plan).await?;
+    let time = Duration::from_secs(args.seconds);
+    fleet.work(pace, time, ANSWER_PATIENCE).await?;
+    print(&fleet.tally().report(time))?;
+    fleet.close().await;
+    Ok(())
 }
 
 fn note(figures: &mut Figures, event: &Event) {

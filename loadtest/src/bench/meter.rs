@@ -12,8 +12,21 @@ const TICKS_PER_SECOND: u64 = 100;
 ///
 /// When there is no such process.
 pub fn processor_time(pid: u64) -> anyhow::Result<Duration> {
-    let path = format!("/proc/{pid}/stat");
-    let stat = fs::read_to_string(&path).with_context(|| format!("process {pid} is gone"))?;
+    used(&format!("/proc/{pid}/stat")).with_context(|| format!("process {pid} is gone"))
+}
+
+/// Processor time of one thread of this process since it started, user and system, to 10 ms.
+///
+/// # Errors
+///
+/// When there is no such thread.
+pub fn thread_time(thread: i32) -> anyhow::Result<Duration> {
+    let path = format!("/proc/self/task/{thread}/stat");
+    used(&path).with_context(|| format!("thread {thread} is gone"))
+}
+
+fn used(path: &str) -> anyhow::Result<Duration> {
+    let stat = fs::read_to_string(path)?;
     // The name may hold blanks and brackets; fields 14 and 15 are counted behind its end.
     let rest = stat.rsplit_once(')').with_context(|| format!("{path} is unreadable"))?.1;
     let field =

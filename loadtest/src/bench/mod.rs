@@ -15,7 +15,11 @@ mod lab;
 
 mod chain;
 
+pub mod own_chain;
+
 mod tips;
+
+mod ingress;
 
 mod scaling;
 
@@ -88,6 +92,26 @@ pub const ALL: &[Bench] = &[
         name: "tips",
         what: "how soon bitcoind's new tip, and its template on it, are on the bus",
         measure: |setting| Box::pin(tips::measure(setting)),
+    },
+    Bench {
+        name: "ingress-share",
+        what: "what a share costs the Stratum V2 ingress, stored and acknowledged",
+        measure: |setting| Box::pin(ingress::share::measure(setting)),
+    },
+    Bench {
+        name: "ingress-miners",
+        what: "what it costs to let 10 000 miners in, to keep them and to tell them of work",
+        measure: |setting| Box::pin(ingress::miners::measure(setting)),
+    },
+    Bench {
+        name: "ingress-latency",
+        what: "how long a share waits for its acknowledgement at 10 000 shares a second",
+        measure: |setting| Box::pin(ingress::latency::measure(setting)),
+    },
+    Bench {
+        name: "ingress-overload",
+        what: "the ingress's memory while more comes than is stored, and during outages",
+        measure: |setting| Box::pin(ingress::overload::measure(setting)),
     },
     scaling::BENCH,
     Bench {

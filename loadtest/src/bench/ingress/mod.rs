@@ -1,0 +1,11 @@
+//! The Stratum V2 ingress.
+
+mod rig;
+
+pub(super) mod share;
+
+pub(super) mod miners;
+
+pub(super) mod latency;
+
+pub(super) mod overload;

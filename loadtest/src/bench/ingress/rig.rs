@@ -1,0 +1,179 @@
+//! A network whose ingress runs apart from it, so that its processor time is its own.
+
+use crate::{
+    bench::{
+        Lab, Part, Setting,
+        meter::{self, Memory, Meter},
+        own_chain::Chain,
+    },
+    fleet::{Fleet, Plan, Tally},
+    sv2::Endpoint,
+};
+use anyhow::Context as _;
+use serde_json::Value;
+use std::{path::Path, time::Duration};
+use subjects::shares::JobKind;
+use tokio::time::sleep;
+use worker_runtime::clock::{Clock as _, SystemClock};
+
+/// What the network does without: whoever hears of shares would take processor time from them.
+const WITHOUT: &[&str] = &[
+    "ingress-sv2",
+    "miners",
+    "template-publisher",
+    "share-verifier",
+    "share-recorder",
+    "round-tracker",
+    "payout-calculator",
+    "block-submitter",
+];
+/// What a fleet needs: room for all of its connections, and a target that every hash meets.
+const CHANGES: &[(&str, &str)] = &[
+    ("HYPERHASH_LISTEN", "127.0.0.1:0"),
+    ("HYPERHASH_HTTP__LISTEN", "127.0.0.1:0"),
+    ("HYPERHASH_VARDIFF__SHARES_PER_MINUTE", "4000000000"),
+    ("HYPERHASH_VARDIFF__FLOOR_EXPONENT", "-32"),
+    ("HYPERHASH_LIMITS__MAX_CONNECTIONS", "20000"),
+    ("HYPERHASH_LIMITS__MAX_CONNECTIONS_PER_ADDRESS", "20000"),
+];
+/// Whose shares they are.
+const ADDRESS: &str = "tb1qw508d6qejxtdg4y5r3zarvary0c5xw7kxpjzsx";
+/// How long the ingress may take to be there.
+const START_PATIENCE: Duration = Duration::from_secs(30);
+/// How long anything may take that all miners must hear of, and the answers to their shares.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+/// How long the ingress must have used less than a twentieth of a processor to be quiet.
+const QUIET: Duration = Duration::from_secs(1);
+/// How often it is looked for.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// The network, the chain that it follows, and the ingress.
+#[derive(Debug)]
+pub(super) struct Rig {
+    /// What miners are told.
+    pub(super) chain: Chain,
+    /// Where the ingress is.
+    pub(super) endpoint: Endpoint,
+    /// The network.
+    pub(super) lab: Lab,
+    changes: &'static [(&'static str, &'static str)],
+    ingress: Part,
+    pid: u64,
+}
+
+impl Rig {
+    /// Starts everything; `changes` are the ingress's, on top of what a fleet needs.
+    pub(super) async fn start(
+        setting: &Setting,
+        changes: &'static [(&'static str, &'static str)],
+    ) -> anyhow::Result<Self> {
+        let lab = Lab::without(setting, WITHOUT).await?;
+        let chain = Chain::begin(&lab).await?;
+        let (ingress, endpoint) = ingress(&lab, changes).await?;
+        let pid = ingress.pid()?;
+        Ok(Self { chain, endpoint, lab, changes, ingress, pid })
+    }
+
+    /// Miners of this ingress.
+    pub(super) fn plan(&self, connections: u32, channels: u32) -> Plan {
+        plan(self.endpoint.clone(), connections, channels)
+    }
+
+    /// Waits until the ingress has done all that it has to do, e.g. told the bus of every miner.
+    pub(super) async fn settle(&self) -> anyhow::Result<()> {
+        let clock = SystemClock::new();
+        let deadline = clock.monotonic() + PATIENCE;
+        loop {
+            let meter = self.meter()?;
+            sleep(QUIET).await; // polls
+            if meter.used()? <= QUIET / 20 {
+                return Ok(());
+            }
+            anyhow::ensure!(clock.monotonic() < deadline, "the ingress is busy with nothing");
+        }
+    }
+
+    /// Another ingress in the place of this one.
+    pub(super) async fn renew(self) -> anyhow::Result<Self> {
+        self.settle().await?;
+        self.ingress.end().await?;
+        let Self { chain, lab, changes, .. } = self;
+        let (ingress, endpoint) = ingress(&lab, changes).await?;
+        let pid = ingress.pid()?;
+        Ok(Self { chain, endpoint, lab, changes, ingress, pid })
+    }
+
+    /// A new tip, a full template on it and a job for the next one, all of which each channel of
+    /// the fleet has. A channel remembers its proofs until the tip changes, and not without end.
+    pub(super) async fn next_tip(&mut self, fleet: &mut Fleet) -> anyhow::Result<()> {
+        let (tips, jobs) = (fleet.tally().prevhashes(), fleet.tally().jobs());
+        let channels = fleet.channels();
+        self.chain.advance().await?;
+        self.chain.refresh().await?;
+        self.chain.prepare().await?;
+        let all = move |tally: &Tally| {
+            tally.prevhashes() >= tips + channels && tally.jobs() >= jobs + 2 * channels
+        };
+        fleet.until("told of the tip", PATIENCE, all).await?;
+        Ok(())
+    }
+
+    /// Begins to measure the ingress's processor time.
+    pub(super) fn meter(&self) -> anyhow::Result<Meter> {
+        Meter::of(&[self.pid])
+    }
+
+    /// The ingress's memory.
+    pub(super) fn memory(&self) -> anyhow::Result<Memory> {
+        meter::memory(self.pid)
+    }
+
+    /// Ends everything.
+    pub(super) async fn end(self) -> anyhow::Result<()> {
+        self.settle().await?;
+        self.ingress.end().await?;
+        self.chain.end().await?;
+        self.lab.end().await
+    }
+}
+
+/// Miners of a pool, each with extended channels.
+pub(super) fn plan(endpoint: Endpoint, connections: u32, channels: u32) -> Plan {
+    Plan {
+        endpoint,
+        connections: usize::try_from(connections).unwrap_or(usize::MAX),
+        channels,
+        kind: JobKind::Extended,
+        address: ADDRESS.to_owned(),
+        at_once: 64,
+    }
+}
+
+/// Starts an ingress and waits until it serves.
+async fn ingress(lab: &Lab, changes: &[(&str, &str)]) -> anyhow::Result<(Part, Endpoint)> {
+    let announcement = lab.network.data().join("ingress-of-the-bench.json");
+    if announcement.exists() {
+        std::fs::remove_file(&announcement)?;
+    }
+    let file = announcement.to_str().context("a folder whose name is no text")?;
+    let own = [("HYPERHASH_HTTP__ANNOUNCE_FILE", file)];
+    let changes: Vec<_> = CHANGES.iter().chain(&own).chain(changes).copied().collect();
+    let ingress = lab.start("ingress-sv2", &changes)?;
+    let endpoint = announced(&announcement).await?;
+    Ok((ingress, endpoint))
+}
+
+/// Where miners connect, once the ingress says so.
+async fn announced(file: &Path) -> anyhow::Result<Endpoint> {
+    let clock = SystemClock::new();
+    let deadline = clock.monotonic() + START_PATIENCE;
+    loop {
+        let said = std::fs::read(file).unwrap_or_default();
+        let said: Value = serde_json::from_slice(&said).unwrap_or_default();
+        if let Some(url) = said.pointer("/addresses/miners.sv2").and_then(Value::as_str) {
+            return Ok(url.parse()?);
+        }
+        anyhow::ensure!(clock.monotonic() < deadline, "no ingress within {START_PATIENCE:?}");
+        sleep(LOOK).await; // polls
+    }
+}

@@ -1,0 +1,307 @@
+//! The task of one connection of a fleet.
+
+use super::{FleetError, Pace, Plan, channel::Channel, link::Link, tally::Tally};
+use crate::sv2::{
+    TransportError,
+    client::{ANSWER_TIMEOUT, ClientError, Opened, text},
+};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+use stratum_core::{
+    common_messages_sv2::{Protocol, SetupConnectionOwned},
+    framing_sv2::header::Header,
+    mining_sv2::{OpenExtendedMiningChannelOwned, OpenStandardMiningChannelOwned},
+    parsers_sv2::{
+        AnyMessage, AnyMessageOwned, CommonMessages, CommonMessagesOwned, Mining, MiningOwned,
+    },
+};
+use subjects::shares::JobKind;
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
+use worker_runtime::clock::{Clock as _, SystemClock};
+
+/// The one protocol version of Stratum V2 mining.
+const VERSION: u16 = 2;
+/// Hashes per second that a miner of a fleet says it has: so few that a pool gives it its easiest
+/// target.
+const HASHRATE: f32 = 1.0;
+/// Waited when there is no share to send.
+const LONG: Duration = Duration::from_secs(3_600);
+
+pub(super) struct Miner {
+    link: Link,
+    channels: Vec<Channel>,
+    /// The channel whose turn it is.
+    turn: usize,
+    pace: watch::Receiver<Pace>,
+    /// When the next share of a steady pace is due.
+    due: Duration,
+    tally: Arc<Tally>,
+    clock: SystemClock,
+}
+
+impl Miner {
+    /// Connects and opens the channels of the `number`th connection.
+    pub(super) async fn open(
+        plan: &Plan,
+        address: SocketAddr,
+        number: usize,
+        pace: watch::Receiver<Pace>,
+        tally: Arc<Tally>,
+        clock: SystemClock,
+    ) -> Result<Self, FleetError> {
+        let open = async {
+            let link = Link::open(address, plan.endpoint.authority.to_bytes()).await?;
+            let due = Duration::ZERO;
+            let mut miner = Self { link, channels: Vec::new(), turn: 0, pace, due, tally, clock };
+            miner.set_up(plan.kind).await?;
+            for channel in 0..plan.channels {
+                let user = format!("{}.{number}-{channel}", plan.address);
+                miner.open_channel(plan.kind, channel, &user).await?;
+            }
+            Ok(miner)
+        };
+        let patience = ANSWER_TIMEOUT;
+        timeout(patience, open).await.unwrap_or(Err(ClientError::TimedOut(patience).into()))
+    }
+
+    async fn set_up(&mut self, kind: JobKind) -> Result<(), FleetError> {
+        let message = SetupConnectionOwned {
+            protocol: Protocol::MiningProtocol,
+            min_version: VERSION,
+            max_version: VERSION,
+            flags: u32::from(kind == JobKind::Standard),
+            endpoint_host: text("")?,
+            endpoint_port: 0,
+            vendor: text("hyperhash")?,
+            hardware_version: text("fleet")?,
+            firmware: text("loadtest")?,
+            device_id: text("")?,
+        };
+        let setup = CommonMessagesOwned::SetupConnection(message);
+        self.ask(AnyMessageOwned::Common(setup), |miner| {
+            miner.answer().map(|answer| answer.is_some())
+        })
+        .await
+    }
+
+    async fn open_channel(
+        &mut self,
+        kind: JobKind,
+        request_id: u32,
+        user: &str,
+    ) -> Result<(), FleetError> {
+        let message = match kind {
+            JobKind::Extended => {
+                MiningOwned::OpenExtendedMiningChannel(OpenExtendedMiningChannelOwned {
+                    request_id,
+                    user_identity: text(user)?,
+                    nominal_hash_rate: HASHRATE,
+                    max_target: [u8::MAX; 32].into(),
+                    min_extranonce_size: 4,
+                })
+            }
+            JobKind::Standard => {
+                MiningOwned::OpenStandardMiningChannel(OpenStandardMiningChannelOwned {
+                    request_id,
+                    user_identity: text(user)?,
+                    nominal_hash_rate: HASHRATE,
+                    max_target: [u8::MAX; 32].into(),
+                })
+            }
+        };
+        let opened = self.channels.len() + 1;
+        self.ask(AnyMessageOwned::Mining(message), |miner| {
+            miner.handle()?;
+            Ok(miner.channels.len() == opened && miner.channels.iter().all(Channel::is_ready))
+        })
+        .await
+    }
+
+    /// Says something, and reads until what it asked for is there.
+    async fn ask(
+        &mut self,
+        message: AnyMessageOwned,
+        mut done: impl FnMut(&mut Self) -> Result<bool, FleetError>,
+    ) -> Result<(), FleetError> {
+        self.link.say(message)?;
+        self.link.send()?;
+        while !done(self)? {
+            self.link.readable().await;
+            self.link.receive()?;
+        }
+        Ok(())
+    }
+
+    /// The answer to the setup, when it has come.
+    fn answer(&mut self) -> Result<Option<()>, FleetError> {
+        let Some((header, payload)) = self.link.next()? else {
+            return Ok(None);
+        };
+        let message =
+            AnyMessage::try_from((header, payload)).map_err(|error| unreadable(&error))?;
+        if let AnyMessage::Common(CommonMessages::SetupConnectionSuccess(_)) = message {
+            return Ok(Some(()));
+        }
+        Err(ClientError::Unexpected(message.to_string()).into())
+    }
+
+    /// Mines until the fleet is closed.
+    pub(super) async fn run(mut self) -> Result<(), FleetError> {
+        let mut pace = Pace::Idle;
+        loop {
+            let told = *self.pace.borrow_and_update();
+            if told != pace {
+                pace = told;
+                self.due = self.clock.monotonic() + phase(pace);
+            }
+            let pause = self.submit(pace)?;
+            self.link.send()?;
+            tokio::select! {
+                changed = self.pace.changed() => if changed.is_err() { return Ok(()) },
+                () = self.link.readable() => {
+                    self.link.receive()?;
+                    self.handle()?;
+                }
+                () = self.link.writable(), if self.link.unsent() > 0 => {}
+                () = sleep(pause), if pause < LONG => {} // time itself: the pace
+            }
+        }
+    }
+
+    /// Sends what is due, and says how long to wait for more.
+    fn submit(&mut self, pace: Pace) -> Result<Duration, FleetError> {
+        let now = self.clock.monotonic();
+        match pace {
+            Pace::Idle => Ok(LONG),
+            Pace::Window(most) => {
+                let owed: usize = self.channels.iter().map(Channel::owed).sum();
+                for _ in owed..most {
+                    self.submit_one(now)?;
+                }
+                Ok(LONG)
+            }
+            Pace::Every(time) => {
+                while self.due <= now {
+                    self.submit_one(now)?;
+                    self.due += time;
+                }
+                Ok(self.due - now)
+            }
+        }
+    }
+
+    fn submit_one(&mut self, now: Duration) -> Result<(), FleetError> {
+        self.turn = (self.turn + 1) % self.channels.len().max(1);
+        let Some(channel) = self.channels.get_mut(self.turn) else { return Ok(()) };
+        if let Some(frame) = channel.share(now)? {
+            self.tally.sent(1);
+            self.link.seal(&frame)?;
+        }
+        Ok(())
+    }
+
+    /// Handles all messages that have come.
+    fn handle(&mut self) -> Result<(), FleetError> {
+        let now = self.clock.monotonic();
+        let Self { link, channels, tally, .. } = self;
+        while let Some((header, payload)) = link.next()? {
+            take(header, payload, channels, tally, now)?;
+        }
+        Ok(())
+    }
+}
+
+/// Takes one message.
+#[expect(clippy::wildcard_enum_match_arm, reason = "no other message is for a miner")]
+fn take(
+    header: Header,
+    payload: &mut [u8],
+    channels: &mut Vec<Channel>,
+    tally: &Tally,
+    now: Duration,
+) -> Result<(), FleetError> {
+    let message =
+        Mining::try_from((header.msg_type(), payload)).map_err(|error| unreadable(&error))?;
+    match message {
+        Mining::SubmitSharesSuccess(said) => {
+            one(channels, said.channel_id)?.stored(&said, |written| {
+                tally.latencies.note(now.saturating_sub(written), 1);
+            })?;
+            tally.stored(said.new_submits_accepted_count.into());
+        }
+        Mining::SubmitSharesError(said) => {
+            one(channels, said.channel_id)?.refused(said.sequence_number);
+            tally.turned_down(said.error_code.as_utf8_or_hex());
+        }
+        Mining::NewExtendedMiningJob(job) => {
+            for channel in members(channels, job.channel_id) {
+                channel.extended_job(&job)?;
+                tally.new_job();
+            }
+        }
+        Mining::NewMiningJob(job) => {
+            one(channels, job.channel_id)?.standard_job(&job)?;
+            tally.new_job();
+        }
+        Mining::SetNewPrevHash(tip) => {
+            for channel in members(channels, tip.channel_id) {
+                channel.new_tip(&tip)?;
+                tally.new_tip();
+            }
+        }
+        Mining::SetTarget(set) => {
+            let target = set.maximum_target.to_array();
+            members(channels, set.channel_id).for_each(|channel| channel.set_target(target));
+        }
+        Mining::OpenExtendedMiningChannelSuccess(opened) => channels.push(Channel::new(&Opened {
+            channel_id: opened.channel_id,
+            target: opened.target.to_array(),
+            extranonce_prefix: opened.extranonce_prefix.as_ref().to_vec(),
+            extranonce_size: opened.extranonce_size,
+            group_channel_id: opened.group_channel_id,
+        })),
+        Mining::OpenStandardMiningChannelSuccess(opened) => channels.push(Channel::new(&Opened {
+            channel_id: opened.channel_id,
+            target: opened.target.to_array(),
+            extranonce_prefix: opened.extranonce_prefix.as_ref().to_vec(),
+            extranonce_size: 0,
+            group_channel_id: opened.group_channel_id,
+        })),
+        Mining::OpenMiningChannelError(error) => {
+            return Err(ClientError::Refused(error.error_code.as_utf8_or_hex()).into());
+        }
+        other => return Err(ClientError::Unexpected(other.to_string()).into()),
+    }
+    Ok(())
+}
+
+/// The channel that a message is about.
+fn one(channels: &mut [Channel], id: u32) -> Result<&mut Channel, ClientError> {
+    let found = channels.iter_mut().find(|channel| channel.id == id);
+    found.ok_or_else(|| ClientError::Unexpected(format!("a message for channel {id}")))
+}
+
+/// The channels that a message is about, which may be for a whole group.
+fn members(channels: &mut [Channel], id: u32) -> impl Iterator<Item = &mut Channel> {
+    channels.iter_mut().filter(move |channel| channel.id == id || channel.group == id)
+}
+
+fn unreadable(error: &impl std::fmt::Debug) -> ClientError {
+    ClientError::Message(format!("{error:?}"))
+}
+
+/// When the first share of a pace is due: not all connections at once.
+fn phase(pace: Pace) -> Duration {
+    match pace {
+        Pace::Idle | Pace::Window(_) => Duration::ZERO,
+        Pace::Every(time) => time.mul_f64(rand::random()),
+    }
+}
+
+impl From<TransportError> for FleetError {
+    fn from(error: TransportError) -> Self {
+        Self::Client(error.into())
+    }
+}
