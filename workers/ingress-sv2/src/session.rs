@@ -105,7 +105,8 @@ impl Session {
         self.connection.end(closing, moment, &mut desk, &mut self.out);
         let flushed = self.flush();
         if flushed.is_ok() && closing.is_orderly() {
-            self.link.linger().await;
+            // Boxed: its buffer would otherwise be part of every connection's task.
+            Box::pin(self.link.linger()).await;
         }
         closing
     }
