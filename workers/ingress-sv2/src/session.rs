@@ -16,7 +16,7 @@ use crate::{
     wire,
 };
 use desk::SessionDesk;
-use link::Link;
+use link::{Link, Reading, Ready};
 use std::{net::IpAddr, sync::Arc, time::Duration};
 use subjects::sessions::NetworkClass;
 use tokio::{net::TcpStream, sync::watch, time::timeout};
@@ -74,8 +74,7 @@ enum Wake {
     Stored,
     Work,
     Room,
-    Readable,
-    Writable,
+    Socket(Ready),
     Time,
 }
 
@@ -130,6 +129,7 @@ impl Session {
         let leaving = matches!(*self.standing.borrow(), Standing::Leaving(_));
         let backed_up = self.link.unsent() > self.shared.max_unsent_bytes;
         let reads = self.connection.wants_input() && !backed_up && !leaving;
+        let reading = if reads { Reading::Wanted } else { Reading::Held };
         let follows = !backed_up && !leaving;
         let stalled = self.connection.is_stalled() && !leaving;
         let pause = self.pause();
@@ -139,8 +139,7 @@ impl Session {
             () = self.reply.reported() => Wake::Stored,
             Ok(()) = self.work.changed(), if follows => Wake::Work,
             () = self.shared.queue.room(), if stalled => Wake::Room,
-            () = self.link.writable(), if self.link.unsent() > 0 => Wake::Writable,
-            () = self.link.readable(), if reads => Wake::Readable,
+            ready = self.link.ready(reading) => Wake::Socket(ready),
             () = tokio::time::sleep(pause) => Wake::Time,
         }
     }
@@ -162,14 +161,14 @@ impl Session {
         let moment = self.shared.moment();
         let mut desk = SessionDesk::new(&self.shared, &self.reply);
         match wake {
-            Wake::Standing | Wake::Writable | Wake::Time => {}
+            Wake::Standing | Wake::Socket(Ready::Writable) | Wake::Time => {}
             Wake::Stored => self.connection.stored(self.reply.take(), &mut self.out),
             Wake::Work => {
                 let work = Arc::clone(&self.work.borrow_and_update());
                 self.connection.follow(work, moment, &mut self.out);
             }
             Wake::Room => self.connection.resume(&mut desk, &mut self.out),
-            Wake::Readable => self.link.receive()?,
+            Wake::Socket(Ready::Received(received)) => received?,
         }
         self.keep_deadlines(moment)?;
         let read = self.read_frames(moment);

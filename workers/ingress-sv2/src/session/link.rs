@@ -5,10 +5,16 @@ use crate::{
     domain::closing::Closing,
     noise::{Authority, FIRST_ACT_LENGTH, Frame, NoiseFault, Opener, Sealer},
 };
-use std::{io::ErrorKind, time::Duration};
+use std::{
+    future::poll_fn,
+    io::ErrorKind,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 use stratum_core::framing_sv2::header::Header;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf},
     net::TcpStream,
     time::timeout,
 };
@@ -19,6 +25,24 @@ const READ_SIZE: usize = 4_096;
 const LINGER: Duration = Duration::from_millis(500);
 /// What the buffers keep of their memory between uses.
 const KEPT_CAPACITY: usize = 512;
+
+/// Whether a connection may be read now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// It may.
+    Wanted,
+    /// Not yet: what it sent before waits for room.
+    Held,
+}
+
+/// What a socket is ready for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ready {
+    /// It takes more of what waits.
+    Writable,
+    /// Bytes came, or no more will.
+    Received(Result<(), Closing>),
+}
 
 #[derive(Debug)]
 pub(super) struct Link {
@@ -58,29 +82,36 @@ impl Link {
         })
     }
 
-    /// Waits until there is something to read. May be cancelled.
-    pub(super) async fn readable(&self) {
-        // A socket that fails is readable: the next read says how.
-        drop(self.stream.readable().await);
+    /// Waits until something was read, if that is wanted, or until what waits can be sent. May be
+    /// cancelled; then nothing is lost.
+    pub(super) async fn ready(&mut self, reading: Reading) -> Ready {
+        poll_fn(|context| {
+            // A socket that fails is ready: the next call says how.
+            if self.unsent() > 0 && self.stream.poll_write_ready(context).is_ready() {
+                return Poll::Ready(Ready::Writable);
+            }
+            match reading {
+                Reading::Wanted => self.poll_receive(context).map(Ready::Received),
+                Reading::Held => Poll::Pending,
+            }
+        })
+        .await
     }
 
-    /// Waits until something can be sent. May be cancelled.
-    pub(super) async fn writable(&self) {
-        drop(self.stream.writable().await);
-    }
-
-    /// Takes what the socket has, at most [`READ_SIZE`] bytes.
-    pub(super) fn receive(&mut self) -> Result<(), Closing> {
+    /// Takes what the socket has, at most [`READ_SIZE`] bytes. Unlike a wait and a read, this knows
+    /// after a short read that there is no more, and does not ask the socket again.
+    fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Closing>> {
         let mut bytes = [0; READ_SIZE];
-        match self.stream.try_read(&mut bytes) {
-            Ok(0) => Err(Closing::Left),
-            Ok(count) => {
-                self.received.extend(bytes.iter().take(count));
+        let mut taken = ReadBuf::new(&mut bytes);
+        let read = ready!(Pin::new(&mut self.stream).poll_read(context, &mut taken));
+        Poll::Ready(match read {
+            Ok(()) if taken.filled().is_empty() => Err(Closing::Left),
+            Ok(()) => {
+                self.received.extend_from_slice(taken.filled());
                 Ok(())
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
             Err(error) => Err(failed(error.kind())),
-        }
+        })
     }
 
     /// Opens the next frame and hands it to `handle`; `false` when it has not all come.
