@@ -12,7 +12,8 @@ const TICKS_PER_SECOND: u64 = 100;
 ///
 /// When there is no such process.
 pub fn processor_time(pid: u64) -> anyhow::Result<Duration> {
-    used(&format!("/proc/{pid}/stat")).with_context(|| format!("process {pid} is gone"))
+    let path = format!("/proc/{pid}/stat");
+    Ok(Times::read(&path).with_context(|| format!("process {pid} is gone"))?.own)
 }
 
 /// Processor time of one thread of this process since it started, user and system, to 10 ms.
@@ -22,18 +23,51 @@ pub fn processor_time(pid: u64) -> anyhow::Result<Duration> {
 /// When there is no such thread.
 pub fn thread_time(thread: i32) -> anyhow::Result<Duration> {
     let path = format!("/proc/self/task/{thread}/stat");
-    used(&path).with_context(|| format!("thread {thread} is gone"))
+    Ok(Times::read(&path).with_context(|| format!("thread {thread} is gone"))?.own)
 }
 
-fn used(path: &str) -> anyhow::Result<Duration> {
-    let stat = fs::read_to_string(path)?;
-    // The name may hold blanks and brackets; fields 14 and 15 are counted behind its end.
-    let rest = stat.rsplit_once(')').with_context(|| format!("{path} is unreadable"))?.1;
-    let field =
-        |place: usize| rest.split_whitespace().nth(place).and_then(|text| text.parse().ok());
-    let (user, system): (u64, u64) =
-        field(11).zip(field(12)).with_context(|| format!("{path} is unreadable"))?;
-    Ok(Duration::from_millis((user + system) * 1_000 / TICKS_PER_SECOND))
+/// Processor time of a process and its children together, those that have ended included.
+///
+/// # Errors
+///
+/// When there is no such process.
+pub fn family_time(pid: u64) -> anyhow::Result<Duration> {
+    let of = |pid: u64| Times::read(&format!("/proc/{pid}/stat"));
+    let parent = of(pid).with_context(|| format!("process {pid} is gone"))?;
+    let entries = fs::read_dir("/proc").context("no processes")?;
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    // One that ends meanwhile is among its parent's ended children next time.
+    let times = pids.filter_map(|pid: u64| of(pid).ok());
+    let children = times.filter(|times| times.parent == pid).map(|times| times.own);
+    Ok(parent.own + parent.ended_children + children.sum::<Duration>())
+}
+
+/// What the kernel counts of a process or thread.
+struct Times {
+    parent: u64,
+    own: Duration,
+    ended_children: Duration,
+}
+
+impl Times {
+    /// Reads a `stat` file (`proc_pid_stat(5)`, whose numbers of fields these are).
+    fn read(path: &str) -> anyhow::Result<Self> {
+        let stat = fs::read_to_string(path)?;
+        // The name may hold blanks and brackets; what follows is counted behind its end.
+        let rest = stat.rsplit_once(')').with_context(|| format!("{path} is unreadable"))?.1;
+        let fields: Vec<u64> =
+            rest.split_whitespace().map(|text| text.parse().unwrap_or_default()).collect();
+        let field = |number: usize| fields.get(number - 3).copied();
+        let times = || {
+            let time = |ticks: u64| Duration::from_millis(ticks * 1_000 / TICKS_PER_SECOND);
+            Some(Self {
+                parent: field(4)?,
+                own: time(field(14)? + field(15)?),
+                ended_children: time(field(16)? + field(17)?),
+            })
+        };
+        times().with_context(|| format!("{path} is unreadable"))
+    }
 }
 
 /// Bytes of a process that are in memory now, and the most that ever were.
@@ -60,6 +94,16 @@ pub fn memory(pid: u64) -> anyhow::Result<Memory> {
     let both = kib("VmRSS:").zip(kib("VmHWM:"));
     let (resident, peak) = both.with_context(|| format!("{path} has no memory"))?;
     Ok(Memory { resident: resident << 10, peak: peak << 10 })
+}
+
+/// Forgets the most memory that a process of ours ever had: what is resident now is the most.
+///
+/// # Errors
+///
+/// When there is no such process, or it is not ours.
+pub fn forget_peak(pid: u64) -> anyhow::Result<()> {
+    // proc(5): 5 resets the peak.
+    fs::write(format!("/proc/{pid}/clear_refs"), "5").context("cannot forget a peak of memory")
 }
 
 /// Processor time of several processes since the meter was made.
@@ -119,6 +163,17 @@ mod tests {
         assert!(meter.micros_per(10).unwrap() >= 2_000.0, "{sum}");
         let memory = memory(pid).unwrap();
         assert!(memory.resident > 1 << 20 && memory.peak >= memory.resident);
+        forget_peak(pid).unwrap();
+    }
+
+    #[test]
+    fn a_family_has_used_what_its_ended_children_used() {
+        let pid = u64::from(std::process::id());
+        let before = family_time(pid).unwrap();
+        let burn = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done";
+        assert!(std::process::Command::new("sh").args(["-c", burn]).status().unwrap().success());
+        assert!(family_time(pid).unwrap() >= before + Duration::from_millis(10));
+        assert!(family_time(u64::MAX).is_err());
     }
 
     #[test]

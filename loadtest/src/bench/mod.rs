@@ -9,17 +9,35 @@ pub mod results;
 
 pub mod meter;
 
-pub mod premined;
-
 mod lab;
+
+mod page;
 
 mod chain;
 
-pub mod own_chain;
-
 mod tips;
 
+pub mod own_chain;
+
 mod ingress;
+
+pub mod premined;
+
+mod feed;
+
+mod bus;
+
+mod verify;
+
+mod copy;
+
+mod pipeline;
+
+mod catch_up;
+
+mod replay;
+
+mod statement;
 
 mod scaling;
 
@@ -113,6 +131,13 @@ pub const ALL: &[Bench] = &[
         what: "the ingress's memory while more comes than is stored, and during outages",
         measure: |setting| Box::pin(ingress::overload::measure(setting)),
     },
+    bus::BENCH,
+    verify::BENCH,
+    copy::BENCH,
+    pipeline::BENCH,
+    catch_up::BENCH,
+    replay::BENCH,
+    statement::BENCH,
     scaling::BENCH,
     Bench {
         name: "block-found",

@@ -204,10 +204,10 @@ impl Ingress {
     }
 
     fn job(&self, channel: u32, identity: &str) -> anyhow::Result<shares::Job> {
-        let Ground { new, tip, .. } = self.ground.as_ref();
+        let tip = &self.ground.tip;
         let prefix = Prefix::new(self.lane, self.boot_epoch, channel).context("no such channel")?;
         Ok(shares::Job {
-            source: WorkSource::Template { template: new.id(), prevhash: tip.prevhash },
+            source: WorkSource::Template { template: tip.template, prevhash: tip.prevhash },
             kind: JobKind::Extended,
             exponent: Exponent::MIN,
             extranonce_prefix: Extranonce::new(&prefix.to_sv2()).context("a long prefix")?,
