@@ -8,6 +8,8 @@ mod input;
 
 mod owners;
 
+mod identities;
+
 mod templates;
 
 mod lane;
@@ -26,8 +28,9 @@ pub use input::{Announced, Input, Submission};
 pub use tally::{Tally, Wait};
 
 use answer::{Jobs, at, parts, refusal, refused, solved};
+use identities::Identities;
 use lane::Past;
-use mining::{Judged, Network, Policy};
+use mining::{Judged, Network};
 use owners::{Owners, Ownership};
 use std::{
     cmp::Ordering,
@@ -69,7 +72,7 @@ pub struct Rules {
 #[derive(Debug)]
 pub struct Verifier {
     rules: Rules,
-    policy: Policy,
+    identities: Identities,
     owners: Owners,
     templates: Templates,
     lanes: BTreeMap<Lane, Past>,
@@ -98,7 +101,7 @@ impl Verifier {
     pub fn new(rules: Rules) -> Self {
         Self {
             rules,
-            policy: Policy::addresses_only(),
+            identities: Identities::new(rules.network),
             owners: Owners::default(),
             templates: Templates::new(rules.late_tips),
             lanes: BTreeMap::new(),
@@ -133,6 +136,7 @@ impl Verifier {
         if !self.templates_are_complete() {
             return wait(Wait::Templates);
         }
+        self.identities.learn(batch.batch.jobs.iter().map(|job| job.identity.as_str()));
         let mut past = self.lanes.remove(&batch.lane).unwrap_or_default();
         let decided = self.decide_on_lane(&mut past, batch, templates_complete);
         self.lanes.insert(batch.lane, past);
@@ -220,14 +224,10 @@ impl Verifier {
     /// Credits a proof, once.
     fn credit(&self, past: &mut Past, tip: BlockHash, judged: Judged) -> Result<Judged, Reason> {
         let proofs = past.proofs_mut(tip);
-        if proofs.contains(judged.fingerprint()) {
-            return Err(Reason::DuplicateShare);
-        }
-        if proofs.len() >= self.rules.max_proofs {
+        if proofs.len() >= self.rules.max_proofs && !proofs.contains(judged.fingerprint()) {
             return Err(Reason::DifficultyTooLow);
         }
-        proofs.insert(judged.fingerprint());
-        Ok(judged)
+        if proofs.insert(judged.fingerprint()) { Ok(judged) } else { Err(Reason::DuplicateShare) }
     }
 
     /// Whether all that a batch could refer to has been heard: of templates and of lane owners.

@@ -92,7 +92,12 @@ fn part(batch: &shares::Submitted, jobs: &Jobs, run: &[(u32, Judged)], number: u
         let job = moved(&mut known_jobs, share.job, &mut part.jobs, || {
             let (job, open) = (at(&batch.jobs, share.job)?, open(jobs, share.job)?);
             let (nbits, height) = (open.tip.nbits(), open.tip.height());
-            Some(AcceptedJob { job: job.clone(), miner: open.miner.clone(), nbits, height })
+            Some(AcceptedJob {
+                job: job.clone(),
+                miner: open.credited.miner.clone(),
+                nbits,
+                height,
+            })
         });
         let worker = moved(&mut known_workers, share.worker, &mut part.workers, || {
             at(&batch.workers, share.worker).cloned()

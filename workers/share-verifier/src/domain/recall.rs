@@ -148,7 +148,11 @@ impl Verifier {
 /// The tips of a batch's shares, each once, in ascending order.
 fn tips_of(batch: &shares::Submitted) -> BTreeSet<BlockHash> {
     let job = |share: &shares::Share| batch.jobs.get(usize::try_from(share.job).ok()?);
-    batch.shares.iter().filter_map(job).map(|job| job.source.prevhash()).collect()
+    let mut tips: Vec<BlockHash> =
+        batch.shares.iter().filter_map(job).map(|job| job.source.prevhash()).collect();
+    // Nearly always all are the same.
+    tips.dedup();
+    tips.into_iter().collect()
 }
 
 /// Whether a lane's message was written before `tip` had its first turn, so that no earlier one of

@@ -1,13 +1,10 @@
 //! Whether one share of a batch counts.
 
-use super::{Submission, Verifier, answer::at, templates::Standing};
-use mining::{
-    Identity, Job, Judged, Payee, Prefix, ShareFields, Solution, TipWork, WorkTemplate, judge,
-    solution,
-};
+use super::{Submission, Verifier, answer::at, identities::Credited, templates::Standing};
+use mining::{Job, Judged, Prefix, ShareFields, Solution, TipWork, WorkTemplate, judge, solution};
 use std::sync::Arc;
 use subjects::{
-    BlockHash, MinerId,
+    BlockHash,
     shares::{self, Reason, WorkSource},
 };
 
@@ -25,8 +22,7 @@ pub(super) enum JobStanding {
 pub(super) struct OpenJob {
     pub(super) tip: TipWork,
     pub(super) work: Arc<WorkTemplate>,
-    pub(super) miner: MinerId,
-    payee: Payee,
+    pub(super) credited: Arc<Credited>,
 }
 
 /// The stream of templates holds something that was not read yet.
@@ -43,7 +39,7 @@ impl Verifier {
         let WorkSource::Template { template, prevhash } = job.source else {
             return Ok(JobStanding::Closed(Reason::DeclaredJobsOff));
         };
-        let Some(identity) = self.credited(&job.identity) else {
+        let Some(credited) = self.identities.get(&job.identity) else {
             return Ok(JobStanding::Closed(Reason::InvalidIdentity));
         };
         if job.exponent < self.rules.min_exponent {
@@ -53,19 +49,12 @@ impl Verifier {
             Standing::Open(tip, work) => Ok(JobStanding::Open(Box::new(OpenJob {
                 tip,
                 work,
-                miner: identity.miner_id().clone(),
-                payee: *identity.payee(),
+                credited: Arc::clone(credited),
             }))),
             Standing::Closed(reason) => Ok(JobStanding::Closed(reason)),
             Standing::Unheard(reason) if complete => Ok(JobStanding::Closed(reason)),
             Standing::Unheard(_) => Err(Unheard),
         }
-    }
-
-    /// The identity, if it is one that this network credits, in its one spelling.
-    fn credited(&self, identity: &str) -> Option<Identity> {
-        let identity = Identity::from_canonical(identity, self.rules.network).ok()?;
-        self.policy.check(&identity).ok().map(|()| identity)
     }
 
     /// Whether the share of an open job proves its work on a lane that has reached `turn`, apart
@@ -86,7 +75,7 @@ impl Verifier {
             .ok_or(Reason::WrongPrefix)?
             .check(job.kind, job.extranonce_prefix.as_slice(), job.extranonce_length)
             .map_err(|_| Reason::WrongPrefix)?;
-        judge(&open.work, &open.tip, &Job::of(job, &open.payee), &ShareFields::from(share))
+        judge(&open.work, &open.tip, &Job::of(job, &open.credited.payee), &ShareFields::from(share))
     }
 
     /// When a tip was last the newest; 0 for one that was forgotten.
@@ -98,7 +87,7 @@ impl Verifier {
 impl OpenJob {
     /// The block that a share of this job solves.
     pub(super) fn solution(&self, job: &shares::Job, share: &shares::Share) -> Option<Solution> {
-        let job = Job::of(job, &self.payee);
+        let job = Job::of(job, &self.credited.payee);
         solution(&self.work, &self.tip, &job, &ShareFields::from(share))
     }
 }
