@@ -51,7 +51,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) async fn measure(setting: &Setting) -> anyhow::Result<Vec<Figure>> {
     let lab = Lab::with(setting, &["--providers", "2", "--without", "miners"]).await?;
     let second = Node::of(&lab.network, "second").await?;
-    let core = lab.hub("operator").await?;
+    let core = lab.network.bus_of("operator").await?;
     let mut shares =
         core.bus.ordered(streams::SHARES, vec![Accepted::FILTER.to_owned()], Start::New);
     shares.opened().await?;

@@ -7,7 +7,6 @@ use super::{
     meter::{float, processor_time},
     pipeline::routed,
     premined::{self, Ground, Miners},
-    replay::ALL_PARTS,
 };
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use std::{sync::Arc, time::Duration};
@@ -29,10 +28,10 @@ const IN_FLIGHT: usize = 256;
 const ALONE: usize = 200;
 
 async fn measure(setting: &Setting) -> anyhow::Result<Vec<Figure>> {
-    let lab = Lab::without(setting, &ALL_PARTS).await?;
+    let lab = Lab::of_servers(setting).await?;
     let (clock, status) = (lab.network.clock(), lab.network.status().await?);
     let hub = status.pid("servers", "hub")?;
-    let ingress = routed(lab.hub("ingress-sv2").await?);
+    let ingress = routed(lab.network.bus_of("ingress-sv2").await?);
     let ground = Arc::new(Ground::new(clock.now())?);
     let miners = Arc::new(Miners::new(MINERS)?);
     let lanes = premined::lanes(4);

@@ -90,7 +90,7 @@ struct Outage<'a> {
 
 impl<'a> Outage<'a> {
     async fn open(lab: &'a Lab, epoch: BootEpoch) -> anyhow::Result<Self> {
-        let publisher = routed(lab.hub("template-publisher").await?);
+        let publisher = routed(lab.network.bus_of("template-publisher").await?);
         let ground = Arc::new(Ground::new(lab.network.clock().now())?);
         ground.publish(&publisher.bus).await?;
         publisher.finish().await?;
@@ -98,8 +98,8 @@ impl<'a> Outage<'a> {
         let live = cut_off.split_off(LANES);
         Ok(Self {
             lab,
-            ingress: routed(lab.hub("ingress-sv2").await?),
-            reader: lab.hub("operator").await?,
+            ingress: routed(lab.network.bus_of("ingress-sv2").await?),
+            reader: lab.network.bus_of("operator").await?,
             database: lab.network.database().await?,
             ground,
             miners: Arc::new(Miners::new(MINERS)?),

@@ -5,7 +5,7 @@ use super::{
     feed::shares_of,
     figure::{Figure, Goal},
     meter::{family_time, float},
-    replay::{self, ALL_PARTS},
+    replay,
 };
 use anyhow::{Context as _, ensure};
 use futures_util::{FutureExt as _, TryStreamExt as _};
@@ -35,7 +35,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const INCARNATION: u64 = 1_000;
 
 async fn measure(setting: &Setting) -> anyhow::Result<Vec<Figure>> {
-    let lab = Lab::without(setting, &ALL_PARTS).await?;
+    let lab = Lab::of_servers(setting).await?;
     let clock = lab.network.clock();
     let database = recorder(&lab)?;
     let server = lab.network.status().await?.pid("servers", "postgresql")?;

@@ -1,14 +1,25 @@
 //! A network of which a bench brings some parts itself.
 
-use crate::network::{Connection, Network, send};
+use crate::network::{Network, send};
 use anyhow::{Context as _, ensure};
 use rustix::process::Signal;
 use std::{fs::File, process::Stdio, time::Duration};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
-use worker_runtime::BusConfig;
 
 use super::Setting;
+
+/// Everything that `hyperhash dev up` can do without.
+const ALL_PARTS: [&str; 8] = [
+    "payout-calculator",
+    "round-tracker",
+    "share-recorder",
+    "share-verifier",
+    "block-submitter",
+    "template-publisher",
+    "ingress-sv2",
+    "miners",
+];
 
 /// How long a process may take to end once it is told to.
 const END_PATIENCE: Duration = Duration::from_secs(30);
@@ -44,29 +55,14 @@ impl Lab {
         Ok(Self { network, folder })
     }
 
-    /// A connection to the hub as one of its users: `user` is the name of a credentials file.
+    /// Starts the servers of a network, and nothing that would take processor time from what a bench
+    /// brings.
     ///
     /// # Errors
     ///
-    /// When the hub does not take it.
-    pub async fn hub(&self, user: &str) -> anyhow::Result<Connection> {
-        Connection::open(self.hub_config(user).await?).await
-    }
-
-    /// How to reach the hub as one of its users: `user` is the name of a credentials file.
-    ///
-    /// # Errors
-    ///
-    /// When the network does not run.
-    pub async fn hub_config(&self, user: &str) -> anyhow::Result<BusConfig> {
-        let creds = self.network.data().join(format!("keys/creds/{user}.creds"));
-        // A worker that joins two accounts has two files and one name.
-        let inbox = user.trim_end_matches("-money");
-        Ok(BusConfig {
-            creds_file: Some(creds),
-            inbox_prefix: Some(format!("_INBOX_{inbox}")),
-            ..self.network.hub(&self.network.status().await?, "operator")?
-        })
+    /// When they do not come up.
+    pub async fn of_servers(setting: &Setting) -> anyhow::Result<Self> {
+        Self::without(setting, &ALL_PARTS).await
     }
 
     /// Starts a worker that the network was started without, with the network's configuration for

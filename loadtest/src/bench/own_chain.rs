@@ -48,7 +48,7 @@ impl Chain {
     ///
     /// When the bus does not take them.
     pub async fn begin(lab: &Lab) -> anyhow::Result<Self> {
-        let mut hub = lab.hub(USER).await?;
+        let mut hub = lab.network.bus_of(USER).await?;
         for (filter, stream) in streams::routes() {
             hub.bus = hub.bus.route(filter, stream);
         }

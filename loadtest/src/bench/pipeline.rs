@@ -124,8 +124,8 @@ impl<'a> Line<'a> {
     async fn open(lab: &'a Lab) -> anyhow::Result<Self> {
         Ok(Self {
             lab,
-            ingress: routed(lab.hub("ingress-sv2").await?),
-            publisher: routed(lab.hub("template-publisher").await?),
+            ingress: routed(lab.network.bus_of("ingress-sv2").await?),
+            publisher: routed(lab.network.bus_of("template-publisher").await?),
             database: lab.network.database().await?,
             status: lab.network.status().await?,
             miners: Arc::new(Miners::new(MINERS)?),

@@ -29,17 +29,6 @@ pub(super) const BENCH: Bench = Bench {
     measure: |setting| measure(setting).boxed(),
 };
 
-/// Everything that the network can do without.
-pub(super) const ALL_PARTS: [&str; 8] = [
-    "payout-calculator",
-    "round-tracker",
-    "share-recorder",
-    "share-verifier",
-    "block-submitter",
-    "template-publisher",
-    "ingress-sv2",
-    "miners",
-];
 /// Miners: all shares of a message have jobs of their own.
 const MINERS: u32 = 1_000;
 /// Different messages; the stream holds them again and again under new numbers.
@@ -58,7 +47,7 @@ async fn measure(setting: &Setting) -> anyhow::Result<Vec<Figure>> {
     for _ in 0..setting.times(1, 5) {
         from_memory.push(count_in_memory(&messages, count)?);
     }
-    let lab = Lab::without(setting, &ALL_PARTS).await?;
+    let lab = Lab::of_servers(setting).await?;
     fill(&lab, &messages, count).await?;
     for _ in 0..setting.times(1, 5) {
         replays.push(replay(&lab, count).await?);
@@ -122,7 +111,7 @@ fn count_in_memory(messages: &[Accepted], count: u64) -> anyhow::Result<f64> {
 
 /// Writes the record that is replayed.
 async fn fill(lab: &Lab, messages: &[Accepted], count: u64) -> anyhow::Result<()> {
-    let hub = lab.hub("share-verifier").await?;
+    let hub = lab.network.bus_of("share-verifier").await?;
     let bus = hub.bus.clone().route(Accepted::FILTER, streams::SHARES);
     let numbered = (0..count).zip(messages.iter().cloned().cycle());
     let publications =

@@ -4,6 +4,7 @@ use super::{
     Bench, Lab, Part, Scale, Setting,
     figure::{Figure, Goal},
     meter::{Meter, float},
+    pipeline::routed,
     premined::{self, Ground, Ingress, Miners},
 };
 use crate::{
@@ -32,18 +33,6 @@ const VERIFIERS: [usize; 3] = [1, 2, 4];
 
 /// How often to look.
 const EVERY: Duration = Duration::from_millis(10);
-
-/// Parts that would take processor time from what is measured.
-const WITHOUT: [&str; 8] = [
-    "payout-calculator",
-    "round-tracker",
-    "share-recorder",
-    "share-verifier",
-    "block-submitter",
-    "template-publisher",
-    "ingress-sv2",
-    "miners",
-];
 
 /// How shares are packed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -127,11 +116,11 @@ struct Line {
 
 impl Line {
     async fn open(setting: &Setting) -> anyhow::Result<Self> {
-        let lab = Lab::without(setting, &WITHOUT).await?;
+        let lab = Lab::of_servers(setting).await?;
         Ok(Self {
-            ingress: routed(lab.hub("ingress-sv2").await?),
-            publisher: routed(lab.hub("template-publisher").await?),
-            verifier: lab.hub(VERIFIER).await?,
+            ingress: routed(lab.network.bus_of("ingress-sv2").await?),
+            publisher: routed(lab.network.bus_of("template-publisher").await?),
+            verifier: lab.network.bus_of(VERIFIER).await?,
             lab,
             miners: Arc::new(Miners::new(1_000)?),
             lanes: premined::lanes(streams::PARTITIONS.into()),
@@ -286,13 +275,6 @@ fn is_spread(holders: &BTreeMap<u16, String>, verifiers: usize) -> bool {
     let (least, most) = (counts.values().min(), counts.values().max());
     let even = least.zip(most).is_some_and(|(least, most)| most - least <= 1);
     all && even && counts.len() == verifiers
-}
-
-fn routed(mut connection: Connection) -> Connection {
-    for (filter, stream) in streams::routes() {
-        connection.bus = connection.bus.route(filter, stream);
-    }
-    connection
 }
 
 #[cfg(test)]

@@ -38,8 +38,8 @@ const TRIES: u32 = 1_000_000_000;
 pub(super) async fn measure(setting: &Setting) -> anyhow::Result<Vec<Figure>> {
     let lab = Lab::without(setting, &["ingress-sv2", "miners"]).await?;
     let node = Node::of(&lab.network, "dev").await?;
-    let core = lab.hub("operator").await?;
-    let publisher = lab.hub("template-publisher").await?;
+    let core = lab.network.bus_of("operator").await?;
+    let publisher = lab.network.bus_of("template-publisher").await?;
     let mut bench = Bench {
         zmq: Zmq::subscribe(&node.zmq().await?)?,
         reader: reader(&core.bus).await?,

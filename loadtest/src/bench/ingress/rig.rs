@@ -16,17 +16,6 @@ use subjects::shares::JobKind;
 use tokio::time::sleep;
 use worker_runtime::clock::{Clock as _, SystemClock};
 
-/// What the network does without: whoever hears of shares would take processor time from them.
-const WITHOUT: &[&str] = &[
-    "ingress-sv2",
-    "miners",
-    "template-publisher",
-    "share-verifier",
-    "share-recorder",
-    "round-tracker",
-    "payout-calculator",
-    "block-submitter",
-];
 /// What a fleet needs: room for all of its connections, and a target that every hash meets.
 const CHANGES: &[(&str, &str)] = &[
     ("HYPERHASH_LISTEN", "127.0.0.1:0"),
@@ -67,7 +56,7 @@ impl Rig {
         setting: &Setting,
         changes: &'static [(&'static str, &'static str)],
     ) -> anyhow::Result<Self> {
-        let lab = Lab::without(setting, WITHOUT).await?;
+        let lab = Lab::of_servers(setting).await?;
         let chain = Chain::begin(&lab).await?;
         let (ingress, endpoint) = ingress(&lab, changes).await?;
         let pid = ingress.pid()?;

@@ -128,7 +128,7 @@ pub(super) struct Settings {
     /// Start all but this worker, or all but the `miners`; may be given several times
     #[arg(
         long,
-        value_parser = PossibleValuesParser::new(workers::OPTIONAL),
+        value_parser = PossibleValuesParser::new(workers::optional()),
         env = "HYPERHASH_DEV_WITHOUT",
         hide_env_values = true,
         value_delimiter = ',',

@@ -52,7 +52,7 @@ pub struct Options {
     pub hub_servers: Option<HubServers>,
     /// Hashes per second of each of the network's own miners.
     pub hashrate: u64,
-    /// Names of [`super::workers::OPTIONAL`] that are not started.
+    /// Names of [`super::workers::optional`] that are not started.
     pub without: Vec<String>,
     /// The sources of templates, by preference.
     pub providers: &'static [Provider],
