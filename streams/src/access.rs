@@ -10,3 +10,5 @@ pub use borders::{Border, Kind, borders};
 pub use link::link_permissions;
 pub use rights::{Permissions, Right};
 pub use users::{User, leaf_users, users};
+
+use users::LEAF_READER;

@@ -10,11 +10,11 @@ mod nodes;
 
 pub use leaf::leaf;
 
-pub(crate) use feeds::{Feed, HUB_DOMAIN, Via, border_feeds, link_feeds};
+pub(crate) use feeds::{Feed, HUB_DOMAIN, Via, border_feeds, templates_to_leaf};
 
 use crate::{
     Account, Network,
-    topology::{Duplicates, Erasure, Retention, Stream, Topology, WhenFull},
+    topology::{Batches, Duplicates, Erasure, Retention, Stream, Topology, WhenFull},
 };
 use std::time::Duration;
 
@@ -48,6 +48,10 @@ const GIB: u64 = 1024 * MIB;
 /// retries, and at 200 bytes an id no burden (ids are per batch, not per share).
 const RETRIES: Duration = Duration::from_secs(10 * 60);
 
+/// The same where something else knows repetitions, and many messages come: five times as long as
+/// an answer is awaited.
+const LOST_ANSWERS: Duration = Duration::from_secs(10);
+
 /// How long verification may stand still before unverified shares start to go. Two days outlast a
 /// weekend's outage; a share is worth something for six tips only, about an hour.
 const OUTAGE: Duration = Duration::from_secs(2 * 24 * 60 * 60);
@@ -57,12 +61,8 @@ const OUTAGE: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 /// 16 GiB a day are 1 100 shares a second, the miners of ten thousand machines.
 const CUT_OFF: Duration = DAY;
 
-/// How long the hub holds what CORE has long taken: twice the time that a share is worth
-/// something. 16 GiB in two hours are 13 000 shares a second.
-const TRANSIT: Duration = Duration::from_secs(2 * 60 * 60);
-
 /// Largest message of a node: 256 shares have about 50 kB, a claim 35 kB.
-const NODE_MESSAGE_BYTES: u32 = 1024 * 1024;
+const NODE_MESSAGE_BYTES: u32 = crate::names::NODE_MESSAGE_BYTES;
 
 impl Stream {
     /// A stream that keeps all, for ever, in messages of the server's limit.
@@ -73,7 +73,6 @@ impl Stream {
             subjects: Vec::new(),
             transform: None,
             mirror: None,
-            sources: Vec::new(),
             retention: Retention::Limits,
             when_full: WhenFull::RefuseNew,
             max_age: None,
@@ -81,6 +80,7 @@ impl Stream {
             max_message_bytes: None,
             max_per_subject: None,
             duplicates: Duplicates::Window(RETRIES),
+            batches: Batches::Refused,
             erasure: Erasure::Purge,
             replicas: 1,
         }
@@ -94,9 +94,8 @@ impl Stream {
         Self { mirror: Some(feed.source()), duplicates: Duplicates::Ignored, ..self }
     }
 
-    fn fed_by(self, feeds: impl IntoIterator<Item = Feed>) -> Self {
-        let sources = feeds.into_iter().map(Feed::source).collect();
-        Self { sources, duplicates: Duplicates::Ignored, ..self }
+    fn in_batches(self) -> Self {
+        Self { batches: Batches::Taken, ..self }
     }
 
     fn bounded(self, max_age: Duration, max_bytes: u64, when_full: WhenFull) -> Self {

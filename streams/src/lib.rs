@@ -34,8 +34,8 @@ pub use declared::{declared, leaf, reserved_bytes};
 pub use names::*;
 pub use network::{Account, InvalidNetwork, LAST_LANE_OF_CORE, Network, Node};
 pub use plan::{Action, Actual, Change, Config, Item, Plan, Step, plan};
-pub use reconcile::{OLDEST_SERVER, ReconcileError, apply, apply_all, check, read, register_lanes};
+pub use reconcile::{OLDEST_SERVER, ReconcileError, apply, apply_all, check, read, register};
 pub use topology::{
-    Consumer, Duplicates, Erasure, Pull, Reader, Retention, Source, Stream, Topology, Transform,
-    WhenFull,
+    Batches, Consumer, Duplicates, Erasure, Pull, Reader, Retention, Source, Stream, Topology,
+    Transform, WhenFull,
 };

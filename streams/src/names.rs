@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 use subjects::{
-    Lane, NodeId, Payload, ProviderId, UnknownSubject, blocks, parked, payouts, rounds, sessions,
-    shares, templates,
+    Lane, NodeId, Payload, ProviderId, Subject, UnknownSubject, blocks, parked, payouts, rounds,
+    sessions, shares, templates,
 };
 
 /// Templates and tips: on a leaf and in NODES the last hours, in CORE and DATA all.
@@ -12,10 +12,6 @@ pub const TEMPLATES: &str = "TEMPLATES";
 pub const OUT_SHARES: &str = "OUT_SHARES";
 /// A leaf's other facts that are on their way to the hub.
 pub const OUT_FACTS: &str = "OUT_FACTS";
-/// Shares of all leaves, as they came.
-pub const IN_SHARES: &str = "IN_SHARES";
-/// Other facts of all leaves, as they came.
-pub const IN_FACTS: &str = "IN_FACTS";
 /// Signed commands to nodes.
 pub const COMMANDS: &str = "COMMANDS";
 /// Shares that wait for their verifier: a work queue.
@@ -49,6 +45,11 @@ pub const LANES: &str = "LANES";
 pub const BOOT_EPOCHS: &str = "BOOT_EPOCHS";
 /// Bucket: which node a lane belongs to, for ever. Key: lane, value: node id.
 pub const LANE_OWNERS: &str = "LANE_OWNERS";
+/// Bucket: which nodes have a leaf that Core reads. Key: node id.
+pub const LEAVES: &str = "LEAVES";
+/// Bucket: how far Core has read of each leaf. Key: node id and stream of the leaf, with a dot
+/// between them.
+pub const LEAF_POSITIONS: &str = "LEAF_POSITIONS";
 /// Bucket: leases of workers. The first token of a key is the worker's name.
 pub const LEASES: &str = "LEASES";
 /// Object store: transactions of recent templates, named by template id.
@@ -103,8 +104,8 @@ const STORED_FORM: &str = "shares.submitted.p.{partition}.{node}.{lane}";
 
 /// Takes apart a subject as it is stored in [`SHARES_SUBMITTED`].
 ///
-/// The node is the one whose link the message came through: the hub writes that token, whatever
-/// the sender claimed.
+/// The node is the one whose link the message came through: Core's reader of leaves writes that
+/// token, whatever the sender claimed.
 pub fn parse_submitted(stored: &str) -> Result<(NodeId, Lane), UnknownSubject> {
     let refuse = || UnknownSubject { subject: stored.to_owned(), expected: STORED_FORM };
     let rest = stored.strip_prefix("shares.submitted.p.").ok_or_else(refuse)?;
@@ -115,6 +116,80 @@ pub fn parse_submitted(stored: &str) -> Result<(NodeId, Lane), UnknownSubject> {
         return Err(refuse());
     }
     Ok((node.parse().map_err(|_| refuse())?, lane))
+}
+
+/// Largest message of a node in bytes, headers included: 256 shares have about 50 kB, a claim
+/// 35 kB.
+pub const NODE_MESSAGE_BYTES: u32 = 1024 * 1024;
+
+/// Samples of nodes, as their agents say them.
+pub(crate) const NODE_TELEMETRY_SAMPLE: &str = "node.telemetry.*";
+/// What nodes say happened.
+pub(crate) const NODE_EVENT: &str = "node.event.*";
+/// What became of commands to nodes.
+pub(crate) const NODE_COMMAND_DONE: &str = "node.command.done.*";
+
+/// A kind of message that a node says, in the order in which a share meets them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Said {
+    /// Its subjects; the first wildcard is the node.
+    pub(crate) filter: &'static str,
+    /// Its type; empty for what has no type yet.
+    pub(crate) kind: &'static str,
+    /// The leaf's stream that keeps it for Core.
+    pub(crate) kept_in: &'static str,
+}
+
+/// All that a node may say.
+pub(crate) const UPLINK: [Said; 7] = [
+    said(sessions::Changed::FILTER, sessions::Changed::TYPE, OUT_FACTS),
+    said(shares::Submitted::FILTER, shares::Submitted::TYPE, OUT_SHARES),
+    said(shares::Rejected::FILTER, shares::Rejected::TYPE, OUT_FACTS),
+    said(blocks::Claimed::FILTER, blocks::Claimed::TYPE, OUT_FACTS),
+    said(NODE_TELEMETRY_SAMPLE, "", OUT_FACTS),
+    said(NODE_EVENT, "", OUT_FACTS),
+    said(NODE_COMMAND_DONE, "", OUT_FACTS),
+];
+
+const fn said(filter: &'static str, kind: &'static str, kept_in: &'static str) -> Said {
+    Said { filter, kind, kept_in }
+}
+
+/// What a message that came over the link of a node is called in Core.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Uplink {
+    /// Its subject, with that node's name in it, whatever the sender claimed.
+    pub subject: Subject,
+    /// Its type; empty for what has no type yet.
+    pub kind: &'static str,
+    /// The stream of CORE that keeps it.
+    pub stream: &'static str,
+}
+
+/// Renames a message that came over the link of `node` under the subject `claimed`.
+///
+/// A leaf can claim any subject for a message that it delivers, so the subject must not say who
+/// sent it; the link does.
+///
+/// # Errors
+/// When a node has nothing of that kind to say.
+pub fn uplink(node: &NodeId, claimed: &str) -> Result<Uplink, UnknownSubject> {
+    const EXPECTED: &str = "one of what a node says, e.g. `shares.submitted.{node}.{lane}`";
+    let refuse = || UnknownSubject { subject: claimed.to_owned(), expected: EXPECTED };
+    let said = UPLINK.iter().find(|said| covers(said.filter, claimed)).ok_or_else(refuse)?;
+    // Of the wildcards the first is the node, the second, where there is one, a lane.
+    let named = said.filter.replacen('*', node.as_str(), 1);
+    let subject = match named.strip_suffix('*') {
+        Some(head) => {
+            let lane = claimed.rsplit('.').next().unwrap_or_default();
+            let lane: Lane = lane.parse().map_err(|_| refuse())?;
+            format!("{head}{lane}")
+        }
+        None => named,
+    };
+    let subject = subject.parse().map_err(|_| refuse())?;
+    let stream = stream_of(said.filter).ok_or_else(refuse)?;
+    Ok(Uplink { subject, kind: said.kind, stream })
 }
 
 /// Which subjects CORE and MONEY keep where, in the order in which a share meets them.
@@ -129,6 +204,9 @@ pub fn routes() -> Vec<(&'static str, &'static str)> {
         (shares::Accepted::FILTER, SHARES),
         (shares::Refused::FILTER, SHARES_REFUSED),
         (blocks::Claimed::FILTER, BLOCK_CLAIMS),
+        (NODE_TELEMETRY_SAMPLE, NODE_TELEMETRY),
+        (NODE_EVENT, NODE_EVENTS),
+        (NODE_COMMAND_DONE, NODE_EVENTS),
         (blocks::Solved::FILTER, BLOCKS),
         (blocks::Submitted::FILTER, BLOCKS),
         (blocks::Outcome::FILTER, BLOCKS),
@@ -142,12 +220,8 @@ pub fn routes() -> Vec<(&'static str, &'static str)> {
 
 /// Which subjects the leaf of `node` keeps where.
 pub fn leaf_routes(node: &NodeId) -> Vec<(String, &'static str)> {
-    vec![
-        (format!("sessions.{node}.*"), OUT_FACTS),
-        (format!("shares.submitted.{node}.*"), OUT_SHARES),
-        (format!("shares.rejected.{node}.*"), OUT_FACTS),
-        (format!("blocks.claimed.{node}"), OUT_FACTS),
-    ]
+    let own = |said: &Said| (said.filter.replacen('*', node.as_str(), 1), said.kept_in);
+    UPLINK.iter().map(own).collect()
 }
 
 /// The stream that keeps `subject`, a subject or a filter; DATA calls its mirror the same.
@@ -209,6 +283,41 @@ mod tests {
             "",
         ] {
             assert!(parse_submitted(other).is_err(), "{other}");
+        }
+    }
+
+    #[test]
+    fn what_comes_over_a_link_gets_the_name_of_its_node() {
+        let n1 = "n1".parse().unwrap();
+        let as_n1 = |claimed| uplink(&n1, claimed).map(|one| (one.subject.to_string(), one.stream));
+        for (claimed, subject, stream) in [
+            ("shares.submitted.n1.256", "shares.submitted.n1.256", SHARES_SUBMITTED),
+            ("shares.submitted.n2.258", "shares.submitted.n1.258", SHARES_SUBMITTED),
+            ("shares.rejected.core.1", "shares.rejected.n1.1", NODE_TELEMETRY),
+            ("sessions.n2.258", "sessions.n1.258", NODE_EVENTS),
+            ("blocks.claimed.n2", "blocks.claimed.n1", BLOCK_CLAIMS),
+            ("node.telemetry.n2", "node.telemetry.n1", NODE_TELEMETRY),
+            ("node.event.n2", "node.event.n1", NODE_EVENTS),
+            ("node.command.done.n2", "node.command.done.n1", NODE_EVENTS),
+        ] {
+            assert_eq!(as_n1(claimed), Ok((subject.to_owned(), stream)));
+        }
+        for claimed in [
+            "shares.accepted.n1.256",
+            "shares.submitted.n1",
+            "shares.submitted.n1.256.x",
+            "shares.submitted.n1.>",
+            "shares.submitted.p.1.n1.256",
+            "shares.submitted.n1.2 56",
+            "shares.submitted.n1.65536",
+            "shares.submitted.n1.0256",
+            "node.verdict.n1",
+            "node.command.n1",
+            "templates.new.main",
+            "$JS.API.STREAM.DELETE.SHARES",
+            "",
+        ] {
+            assert!(as_n1(claimed).is_err(), "{claimed}");
         }
     }
 

@@ -130,39 +130,53 @@ pub async fn apply_all(
     Ok(done)
 }
 
-/// Gives the nodes' lanes to them, for ever; what they have already is left as it is.
+/// Gives the nodes their lanes, for ever, and has their leaves read; what they have already is left
+/// as it is.
 ///
 /// # Errors
 /// When a lane belongs to another node.
-pub async fn register_lanes(core: &Connection, network: &Network) -> Result<(), ReconcileError> {
+pub async fn register(core: &Connection, network: &Network) -> Result<(), ReconcileError> {
     for node in network.nodes() {
         for lane in &node.lanes {
             register_lane(core, &node.id, *lane).await?;
         }
+        // Last: a node whose lanes are not its own is not read.
+        let id = node.id.as_str();
+        create_key(core, names::LEAVES, id, id).await?;
     }
     Ok(())
 }
 
 async fn register_lane(core: &Connection, node: &NodeId, lane: Lane) -> Result<(), ReconcileError> {
+    match create_key(core, names::LANE_OWNERS, &lane.to_string(), node.as_str()).await? {
+        Some(owner) if owner != node.as_str() => {
+            Err(ReconcileError::LaneTaken { lane, owner, wanted: node.clone() })
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Sets a key that does not exist; hands back the value of one that does.
+async fn create_key(
+    core: &Connection,
+    bucket: &str,
+    key: &str,
+    value: &str,
+) -> Result<Option<String>, RequestError> {
     const WRONG_LAST_SEQUENCE: u64 = 10_071;
-    let bucket = names::LANE_OWNERS;
-    let subject = format!("$KV.{bucket}.{lane}");
+    let subject = format!("$KV.{bucket}.{key}");
     let mut headers = HeaderMap::new();
     headers.insert("Nats-Expected-Last-Subject-Sequence", "0");
     let stored: Result<Value, _> =
-        core.ask_with(subject.clone(), headers, node.to_string().into_bytes()).await;
+        core.ask_with(subject.clone(), headers, value.to_owned().into_bytes()).await;
     match stored {
-        Ok(_) => Ok(()),
+        Ok(_) => Ok(None),
         Err(refused) if refused.code() == Some(WRONG_LAST_SEQUENCE) => {
             let get = format!("$JS.API.DIRECT.GET.KV_{bucket}.{subject}");
-            let owner = core.ask_raw(get, HeaderMap::new(), Vec::new()).await?;
-            if owner == node.as_str().as_bytes() {
-                return Ok(());
-            }
-            let owner = String::from_utf8_lossy(&owner).into_owned();
-            Err(ReconcileError::LaneTaken { lane, owner, wanted: node.clone() })
+            let value = core.ask_raw(get, HeaderMap::new(), Vec::new()).await?;
+            Ok(Some(String::from_utf8_lossy(&value).into_owned()))
         }
-        Err(other) => Err(other.into()),
+        Err(other) => Err(other),
     }
 }
 
@@ -315,16 +329,15 @@ mod tests {
     }
 
     #[test]
-    fn a_source_that_lost_its_consumer_is_noticed() {
-        let node = crate::Node { id: "n1".parse().unwrap(), lanes: Vec::new() };
-        let network = Network::new(vec![node]).unwrap();
+    fn a_mirror_that_lost_its_consumer_is_noticed() {
+        let network = Network::new(Vec::new()).unwrap();
         let streams = declared(Account::Nodes, &network).streams;
-        let stream = streams.into_iter().find(|one| one.name == names::IN_SHARES).unwrap();
+        let stream = streams.into_iter().find(|one| one.name == names::TEMPLATES).unwrap();
         let asked = stream.config();
         let mut kept = asked.clone();
-        kept["sources"][0].as_object_mut().unwrap().remove("consumer");
+        kept["mirror"].as_object_mut().unwrap().remove("consumer");
         let item = Item::Stream { stream: stream.name };
         let error = verify(&item, &asked, &kept).unwrap_err().to_string();
-        assert!(error.contains("`sources.0.consumer`"), "{error}");
+        assert!(error.contains("`mirror.consumer`"), "{error}");
     }
 }

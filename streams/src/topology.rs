@@ -25,8 +25,6 @@ pub struct Stream {
     pub transform: Option<Transform>,
     /// The stream of which this is an exact copy, sequences included.
     pub mirror: Option<Source>,
-    /// The streams that flow into it.
-    pub sources: Vec<Source>,
     /// When a message may go.
     pub retention: Retention,
     /// What happens when it is full.
@@ -41,6 +39,8 @@ pub struct Stream {
     pub max_per_subject: Option<u32>,
     /// How long a repeated `Nats-Msg-Id` is dropped.
     pub duplicates: Duplicates,
+    /// Whether several messages may be stored together or not at all.
+    pub batches: Batches,
     /// Who may take single messages out.
     pub erasure: Erasure,
     /// How many servers keep it.
@@ -76,6 +76,16 @@ pub enum Duplicates {
     Ignored,
 }
 
+/// Whether a publisher may have several messages stored together, in its order, or not at all
+/// (NATS ADR-50).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Batches {
+    /// Every message stands for itself.
+    Refused,
+    /// One synced write for all of a batch.
+    Taken,
+}
+
 /// What may be taken out of a stream by hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Erasure {
@@ -96,8 +106,6 @@ pub struct Source {
     pub api: String,
     /// How the messages get here.
     pub pull: Pull,
-    /// Which subjects are taken and what they become; all and unchanged if empty.
-    pub transforms: Vec<Transform>,
 }
 
 /// How a stream gets the messages of its origin.
@@ -173,7 +181,7 @@ impl Topology {
     /// The streams that no other stream feeds, with their consumers.
     #[must_use]
     pub fn origins(mut self) -> Self {
-        self.streams.retain(|stream| stream.mirror.is_none() && stream.sources.is_empty());
+        self.streams.retain(|stream| stream.mirror.is_none());
         let streams = &self.streams;
         self.consumers.retain(|one| streams.iter().any(|stream| stream.name == one.stream));
         self
@@ -194,7 +202,7 @@ impl Stream {
             "subjects": self.subjects,
             "subject_transform": self.transform.as_ref().map(transform_config),
             "mirror": self.mirror.as_ref().map(source_config),
-            "sources": self.sources.iter().map(source_config).collect::<Vec<_>>(),
+            "sources": [],
             "retention": match self.retention {
                 Retention::Limits => "limits",
                 Retention::WorkQueue => "workqueue",
@@ -220,6 +228,7 @@ impl Stream {
             "allow_direct": true,
             "mirror_direct": false,
             "allow_msg_ttl": false,
+            "allow_atomic": self.batches == Batches::Taken,
             "republish": null,
             "persist_mode": null,
         }))
@@ -268,7 +277,6 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 const FLOW_CONTROL_WINDOW: u32 = 10_000;
 
 fn source_config(source: &Source) -> Value {
-    let transforms: Vec<_> = source.transforms.iter().map(transform_config).collect();
     let (filter, deliver, consumer) = match &source.pull {
         Pull::Durable { consumer, deliver } => {
             (Value::Null, "", json!({ "name": consumer, "deliver_subject": deliver }))
@@ -280,7 +288,7 @@ fn source_config(source: &Source) -> Value {
         "filter_subject": filter,
         "external": { "api": source.api, "deliver": deliver },
         "consumer": consumer,
-        "subject_transforms": transforms,
+        "subject_transforms": [],
     })
 }
 

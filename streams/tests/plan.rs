@@ -170,13 +170,13 @@ fn protection_can_be_switched_on() {
 fn a_consumer_that_settles_otherwise_must_be_made_anew_by_hand() {
     let topology = declared(Account::Nodes, &network());
     let mut actual = applied(&topology);
-    let key = ("IN_SHARES".to_owned(), "SHARES_SUBMITTED".to_owned());
+    let key = ("TEMPLATES".to_owned(), "n1".to_owned());
     let consumer = actual.consumers.get_mut(&key).unwrap();
     consumer.insert("ack_policy".to_owned(), json!("none"));
     let Action::Impossible { advice, .. } = only_step(plan(&topology, &actual)).action else {
         panic!("it cannot be changed")
     };
-    assert!(advice.contains("delete the consumer SHARES_SUBMITTED of IN_SHARES by hand"));
+    assert!(advice.contains("delete the consumer n1 of TEMPLATES by hand"));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A place on the bus.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 /// A concrete NATS subject: literal tokens, no wildcards.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,6 +28,22 @@ impl Subject {
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Subject {
+    type Err = UnknownSubject;
+
+    /// Reads a concrete subject: tokens of lower-case letters, digits, `_` and `-`.
+    fn from_str(text: &str) -> Result<Self, UnknownSubject> {
+        let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        let is_token = |token: &str| {
+            !token.is_empty() && token.bytes().all(|byte| is_plain(byte) || b"_-".contains(&byte))
+        };
+        if text.split('.').all(is_token) {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(UnknownSubject { subject: text.to_owned(), expected: "tokens of [a-z0-9_-]" })
     }
 }
 

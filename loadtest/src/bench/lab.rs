@@ -10,11 +10,12 @@ use tokio::process::{Child, Command};
 use super::Setting;
 
 /// Everything that `hyperhash dev up` can do without.
-const ALL_PARTS: [&str; 8] = [
+const ALL_PARTS: [&str; 9] = [
     "payout-calculator",
     "round-tracker",
     "share-recorder",
     "share-verifier",
+    "leaf-reader",
     "block-submitter",
     "template-publisher",
     "ingress-sv2",

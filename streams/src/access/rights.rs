@@ -29,6 +29,8 @@ pub enum Right {
     /// Read a work queue through consumers with such a filter, settle its messages, and make those
     /// consumers anew at take-over.
     Work(&'static str, &'static str),
+    /// Read a stream of every node's leaf, over the leaf's own link.
+    ReadLeaves(&'static str),
     /// Read a bucket.
     ReadBucket(&'static str),
     /// Read a bucket and write the keys that match.
@@ -61,6 +63,16 @@ impl Right {
         permissions
     }
 
+    /// What is asked of the leaf of `node` to read one of its streams in order.
+    pub(super) fn read_leaf(node: &str, stream: &str) -> [String; 4] {
+        [
+            format!("$JS.{node}.API.STREAM.INFO.{stream}"),
+            format!("$JS.{node}.API.CONSUMER.CREATE.{stream}.*"),
+            format!("$JS.{node}.API.CONSUMER.MSG.NEXT.{stream}.*"),
+            format!("$JS.{node}.API.CONSUMER.DELETE.{stream}.*"),
+        ]
+    }
+
     fn subjects(&self) -> (Vec<String>, Vec<String>) {
         let none = Vec::new;
         match self {
@@ -73,6 +85,7 @@ impl Right {
             }
             Self::ReadSome(stream, filter) => (read_some(stream, filter), none()),
             Self::Work(stream, filter) => (work(stream, filter), none()),
+            Self::ReadLeaves(stream) => (Self::read_leaf("*", stream).into(), none()),
             Self::ReadBucket(bucket) => (read_and_tidy(&format!("KV_{bucket}")), none()),
             Self::WriteBucket(bucket, keys) => {
                 let mut publish = read_and_tidy(&format!("KV_{bucket}"));

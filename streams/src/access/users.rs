@@ -32,7 +32,9 @@ impl User {
 
 /// The users of the hub; nodes have a template instead, [`super::link_permissions`].
 pub fn users() -> Vec<User> {
-    let mut users = vec![template_publisher(), ingress(&NodeId::core()), share_verifier()];
+    let mut users = vec![template_publisher(), ingress(&NodeId::core())];
+    users.extend(leaf_reader());
+    users.push(share_verifier());
     users.extend(share_recorder());
     users.extend([block_submitter(), round_tracker()]);
     users.extend(payout_calculator());
@@ -93,6 +95,23 @@ fn ingress(node: &NodeId) -> User {
         Right::Request(names::BLOCK_SUBMIT),
     ];
     User::new("ingress-sv2", Account::Core, rights)
+}
+
+/// Who reads the leaves; its inboxes carry the name.
+pub(crate) const LEAF_READER: &str = "leaf-reader";
+
+fn leaf_reader() -> [User; 2] {
+    let mut core: Vec<_> = names::UPLINK.iter().map(|said| publish(said.filter)).collect();
+    core.extend([
+        Right::ReadBucket(names::LEAVES),
+        Right::WriteBucket(names::LEAF_POSITIONS, ">".to_owned()),
+        leases(LEAF_READER),
+    ]);
+    let nodes = [names::OUT_SHARES, names::OUT_FACTS].map(Right::ReadLeaves).into();
+    [
+        User::new(LEAF_READER, Account::Core, core),
+        User { file: "leaf-reader-nodes", ..User::new(LEAF_READER, Account::Nodes, nodes) },
+    ]
 }
 
 fn share_verifier() -> User {
@@ -191,7 +210,8 @@ fn operators() -> Vec<User> {
     };
     let mut core = vec![
         Right::Declare,
-        // Lanes are given to nodes at registration.
+        // Nodes are entered and given their lanes at registration.
+        Right::WriteBucket(names::LEAVES, "*".to_owned()),
         Right::WriteBucket(names::LANE_OWNERS, "*".to_owned()),
     ];
     // What operators see: everything that is kept for more than one reader, so that they can look

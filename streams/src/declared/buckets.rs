@@ -35,6 +35,24 @@ pub(super) fn lane_owners() -> Stream {
     )
 }
 
+/// Nodes that have a leaf.
+pub(super) fn leaves() -> Stream {
+    bucket(
+        names::LEAVES,
+        "Which nodes have a leaf that Core reads; written at registration. A node that is taken \
+         out is not read any more.",
+    )
+}
+
+/// How far leaves were read.
+pub(super) fn leaf_positions() -> Stream {
+    bucket(
+        names::LEAF_POSITIONS,
+        "How far Core has read what a leaf keeps for it. Kept for ever: without it a leaf would \
+         be read from its beginning.",
+    )
+}
+
 /// The transactions of recent templates.
 pub(super) fn template_txs() -> Stream {
     let bucket = names::TEMPLATE_TXS;

@@ -1,15 +1,16 @@
 //! CORE: where decisions are made. Only Core's own workers publish here.
 
-use super::{DAY, GIB, HOUR, MIB, NODE_MESSAGE_BYTES, OUTAGE, buckets, feeds};
+use super::{DAY, GIB, HOUR, LOST_ANSWERS, MIB, NODE_MESSAGE_BYTES, OUTAGE, buckets, feeds};
 use crate::{
     names,
-    topology::{Consumer, Reader, Retention, Stream, Topology, Transform, WhenFull},
+    topology::{Consumer, Duplicates, Reader, Retention, Stream, Topology, Transform, WhenFull},
 };
-use subjects::{NodeId, Payload, blocks, parked, rounds, sessions, shares, templates};
+use subjects::{Payload, blocks, parked, rounds, sessions, shares, templates};
 
 pub(super) fn core() -> Topology {
     let mut streams = vec![templates(), buckets::template_txs(), buckets::lane_owners()];
     streams.extend([buckets::lanes(), buckets::boot_epochs(), buckets::leases()]);
+    streams.extend([buckets::leaves(), buckets::leaf_positions()]);
     streams.extend([events(), submitted(), accepted(), refused()]);
     streams.extend([claims(), blocks(), rounds(), verdicts(), telemetry(), parked()]);
     let to_nodes = feeds::templates_to_nodes().consumer("NODES mirrors the templates for leaves.");
@@ -32,8 +33,8 @@ fn events() -> Stream {
         "What nodes say happened and their miners' sessions: for people, not for accounting. A \
          month.",
     )
-    .of([core_own(sessions::Changed::FILTER)])
-    .fed_by([feeds::events_to_core()])
+    .of([sessions::Changed::FILTER, names::NODE_EVENT, names::NODE_COMMAND_DONE])
+    .in_batches()
     .bounded(30 * DAY, 2 * GIB, WhenFull::DropOldest)
 }
 
@@ -47,16 +48,17 @@ fn submitted() -> Stream {
             ),
         )),
         retention: Retention::WorkQueue,
+        duplicates: Duplicates::Window(LOST_ANSWERS),
         max_message_bytes: Some(NODE_MESSAGE_BYTES),
         ..Stream::new(
             names::SHARES_SUBMITTED,
             "Shares that wait for their verifier, each lane in its partition. A work queue: what \
              is verified is in SHARES. Refuses new ones when full: they stay upstream. Message \
-             ids mean nothing here, so that no node can pre-empt another's; the verifier knows a \
-             repeated batch by its number.",
+             ids are remembered only until a lost answer was asked for again: the verifier knows \
+             a repeated batch by its number, for ever.",
         )
-        .of([core_own(shares::Submitted::FILTER)])
-        .fed_by([feeds::shares_to_core()])
+        .of([shares::Submitted::FILTER])
+        .in_batches()
         .bounded(OUTAGE, 16 * GIB, WhenFull::RefuseNew)
     }
 }
@@ -88,8 +90,8 @@ fn claims() -> Stream {
             "Claims of solved blocks on their second road; hostile until checked. An hour: a \
              block that nobody submitted by then is stale.",
         )
-        .of([core_own(blocks::Claimed::FILTER)])
-        .fed_by([feeds::claims_to_core()])
+        .of([blocks::Claimed::FILTER])
+        .in_batches()
         .bounded(HOUR, 256 * MIB, WhenFull::DropOldest)
     }
 }
@@ -129,8 +131,8 @@ fn telemetry() -> Stream {
         "Samples of nodes, counts of ingresses and health of providers until they are recorded. \
          A week, newest first.",
     )
-    .of([templates::Health::FILTER.to_owned(), core_own(shares::Rejected::FILTER)])
-    .fed_by([feeds::telemetry_to_core()])
+    .of([templates::Health::FILTER, shares::Rejected::FILTER, names::NODE_TELEMETRY_SAMPLE])
+    .in_batches()
     .bounded(7 * DAY, 4 * GIB, WhenFull::DropOldest)
 }
 
@@ -153,8 +155,4 @@ fn partition(partition: u16) -> Consumer {
         filters: vec![names::partition_filter(partition)],
         reader: Reader::Workers,
     }
-}
-
-fn core_own(filter: &str) -> String {
-    feeds::own(filter, &NodeId::core())
 }

@@ -1,14 +1,16 @@
-//! How messages cross from one account or server to the next.
+//! How mirrors get their messages from another account or server.
 //!
-//! Every crossing is one [`Feed`]. The reading stream's source, the origin's consumer, the exports
+//! Every crossing is one [`Feed`]. What goes the other way, from the leaves to Core, a worker
+//! carries: what a hostile leaf says must not reach the hub's own server as its consumer.
+//! The reading stream's source, the origin's consumer, the exports
 //! and imports of the accounts and the permissions of the leaf link all derive from it, so that
 //! they cannot disagree.
 
 use crate::{
     Account, names,
-    topology::{Consumer, Pull, Reader, Source, Transform},
+    topology::{Consumer, Pull, Reader, Source},
 };
-use subjects::{NodeId, Payload, blocks, sessions, shares};
+use subjects::NodeId;
 
 /// A stream that another stream reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,17 +23,13 @@ pub(crate) struct Feed {
     pub(crate) consumer: Option<String>,
     /// Where the messages are delivered; for a reader that makes its own consumer a prefix.
     pub(crate) deliver: String,
-    /// What is taken, and what its subjects become.
-    pub(crate) transforms: Vec<Transform>,
-    /// What is taken, unchanged; all if this and `transforms` are empty.
+    /// What is taken; all if absent.
     pub(crate) filter: Option<&'static str>,
 }
 
 /// What a feed crosses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Via {
-    /// The link of a leaf, towards the hub.
-    Up(String),
     /// The link of a leaf, towards the leaf.
     Down(String),
     /// The border between two accounts of the hub.
@@ -44,22 +42,6 @@ pub(crate) enum Via {
 }
 
 impl Feed {
-    /// What the hub takes from the leaf of `node`: everything, with the node's name put in front.
-    ///
-    /// A leaf can claim any subject for a message that it delivers, so the subject must not say
-    /// who sent it; the link does, and the hub writes it down before it stores the message.
-    fn up(node: &str, origin: &'static str, into: &'static str) -> Self {
-        Self {
-            origin,
-            via: Via::Up(node.to_owned()),
-            // Named after the node, so that no other may hear what is said to it.
-            consumer: Some(node.to_owned()),
-            deliver: format!("node.sync.{node}.{into}"),
-            transforms: vec![Transform::new(">", format!("in.{node}.>"))],
-            filter: None,
-        }
-    }
-
     /// What the leaf of `node` takes from the hub.
     fn down(node: &str, origin: &'static str) -> Self {
         Self {
@@ -67,7 +49,6 @@ impl Feed {
             via: Via::Down(node.to_owned()),
             consumer: Some(node.to_owned()),
             deliver: format!("node.feed.{node}.{origin}"),
-            transforms: Vec::new(),
             filter: None,
         }
     }
@@ -79,7 +60,6 @@ impl Feed {
             via: Via::Border { from, to },
             consumer: Some(into.to_owned()),
             deliver: format!("sync.{}.{into}", to.token()),
-            transforms: Vec::new(),
             filter: None,
         }
     }
@@ -94,15 +74,9 @@ impl Feed {
         Self { filter: Some(filter), ..self }
     }
 
-    fn renaming(self, transforms: impl IntoIterator<Item = (&'static str, &'static str)>) -> Self {
-        let transforms = transforms.into_iter().map(|(from, to)| Transform::new(from, to));
-        Self { transforms: transforms.collect(), ..self }
-    }
-
     /// Prefix of the origin's JetStream API as the reader sees it.
     pub(crate) fn api(&self) -> String {
         match &self.via {
-            Via::Up(node) => format!("$JS.{node}.API"),
             Via::Down(_) => format!("$JS.{HUB_DOMAIN}.API"),
             Via::Border { from, .. } => format!("$JS.{from}.API"),
         }
@@ -120,19 +94,16 @@ impl Feed {
                     filter: self.filter.map(str::to_owned),
                 },
             },
-            transforms: self.transforms,
         }
     }
 
     /// The origin's side.
     pub(crate) fn consumer(&self, why: &'static str) -> Option<Consumer> {
-        let taken = self.transforms.iter().map(|transform| transform.from.as_str());
-        let filters = taken.chain(self.filter).filter(|filter| *filter != ">");
         Some(Consumer {
             stream: self.origin.to_owned(),
             name: self.consumer.clone()?,
             why,
-            filters: filters.map(str::to_owned).collect(),
+            filters: self.filter.into_iter().map(str::to_owned).collect(),
             reader: Reader::Stream { deliver: self.deliver.clone() },
         })
     }
@@ -141,18 +112,9 @@ impl Feed {
 /// The hub's JetStream domain.
 pub(crate) const HUB_DOMAIN: &str = "core";
 
-/// What crosses the link of one leaf.
-pub(crate) fn link_feeds(node: &str) -> [Feed; 3] {
-    let Up { shares, facts } = up(node);
-    [templates_to_leaf(node), shares, facts]
-}
-
 /// What crosses the borders between accounts, in the order in which a share meets it.
 pub(crate) fn border_feeds() -> Vec<Feed> {
-    let mut feeds = vec![templates_to_nodes()];
-    feeds.extend([shares_to_core(), claims_to_core(), telemetry_to_core(), events_to_core()]);
-    feeds.extend(to_data());
-    feeds
+    std::iter::once(templates_to_nodes()).chain(to_data()).collect()
 }
 
 /// What one leaf takes from the hub.
@@ -160,60 +122,10 @@ pub(crate) fn templates_to_leaf(node: &str) -> Feed {
     Feed::down(node, names::TEMPLATES)
 }
 
-/// What the hub takes from one leaf.
-pub(crate) struct Up {
-    /// Shares.
-    pub(crate) shares: Feed,
-    /// All else.
-    pub(crate) facts: Feed,
-}
-
-/// What the hub takes from the leaf of `node`.
-pub(crate) fn up(node: &str) -> Up {
-    Up {
-        shares: Feed::up(node, names::OUT_SHARES, names::IN_SHARES),
-        facts: Feed::up(node, names::OUT_FACTS, names::IN_FACTS),
-    }
-}
-
 pub(crate) fn templates_to_nodes() -> Feed {
     // The consumer is named after its reader: DATA mirrors the same stream under the same name.
     let feed = Feed::border(Account::Core, names::TEMPLATES, Account::Nodes, names::TEMPLATES);
     Feed { consumer: Some(Account::Nodes.name().to_owned()), ..feed }
-}
-
-fn into_core(origin: &'static str, into: &'static str) -> Feed {
-    Feed::border(Account::Nodes, origin, Account::Core, into)
-}
-
-// In all of these the first wildcard is the node that the hub wrote down, the second the node that
-// the message claims; the claim is dropped.
-
-pub(crate) fn shares_to_core() -> Feed {
-    into_core(names::IN_SHARES, names::SHARES_SUBMITTED).renaming([(
-        "in.*.shares.submitted.*.*",
-        "shares.submitted.{{wildcard(1)}}.{{wildcard(3)}}",
-    )])
-}
-
-pub(crate) fn claims_to_core() -> Feed {
-    into_core(names::IN_FACTS, names::BLOCK_CLAIMS)
-        .renaming([("in.*.blocks.claimed.*", "blocks.claimed.{{wildcard(1)}}")])
-}
-
-pub(crate) fn telemetry_to_core() -> Feed {
-    into_core(names::IN_FACTS, names::NODE_TELEMETRY).renaming([
-        ("in.*.shares.rejected.*.*", "shares.rejected.{{wildcard(1)}}.{{wildcard(3)}}"),
-        ("in.*.node.telemetry.*", "node.telemetry.{{wildcard(1)}}"),
-    ])
-}
-
-pub(crate) fn events_to_core() -> Feed {
-    into_core(names::IN_FACTS, names::NODE_EVENTS).renaming([
-        ("in.*.sessions.*.*", "sessions.{{wildcard(1)}}.{{wildcard(3)}}"),
-        ("in.*.node.event.*", "node.event.{{wildcard(1)}}"),
-        ("in.*.node.command.done.*", "node.command.done.{{wildcard(1)}}"),
-    ])
 }
 
 /// What DATA mirrors: the public record, and of MONEY nothing but the signed statements.
@@ -232,18 +144,9 @@ pub(crate) fn to_data() -> [Feed; 5] {
 }
 
 /// Subjects of a leaf's streams: what its ingress and its agent say under the node's own name.
-pub(crate) fn leaf_subjects(node: &NodeId) -> ([String; 1], [String; 6]) {
-    (
-        [own(shares::Submitted::FILTER, node)],
-        [
-            own(sessions::Changed::FILTER, node),
-            own(shares::Rejected::FILTER, node),
-            own(blocks::Claimed::FILTER, node),
-            format!("node.telemetry.{node}"),
-            format!("node.event.{node}"),
-            format!("node.command.done.{node}"),
-        ],
-    )
+pub(crate) fn leaf_subjects(node: &NodeId, stream: &str) -> Vec<String> {
+    let of_stream = names::UPLINK.iter().filter(|said| said.kept_in == stream);
+    of_stream.map(|said| own(said.filter, node)).collect()
 }
 
 /// A payload's filter with the node, which is always the first wildcard, filled in.

@@ -9,7 +9,6 @@ use subjects::NodeId;
 
 /// What must exist on the leaf server of `node`.
 pub fn leaf(node: &NodeId) -> Topology {
-    let (shares, facts) = feeds::leaf_subjects(node);
     let streams = vec![
         Stream::new(
             names::TEMPLATES,
@@ -28,7 +27,7 @@ pub fn leaf(node: &NodeId) -> Topology {
                  is here, synced; so nothing is dropped for space: a full buffer refuses new \
                  shares, and the ingress stops acknowledging.",
             )
-            .of(shares)
+            .of(feeds::leaf_subjects(node, names::OUT_SHARES))
             .bounded(CUT_OFF, 16 * GIB, WhenFull::RefuseNew)
         },
         Stream {
@@ -38,13 +37,10 @@ pub fn leaf(node: &NodeId) -> Topology {
                 "Sessions, counts, claims, telemetry and events on their way to the hub. Apart \
                  from shares, so that neither waits behind the other's backlog.",
             )
-            .of(facts)
+            .of(feeds::leaf_subjects(node, names::OUT_FACTS))
             .bounded(CUT_OFF, 2 * GIB, WhenFull::RefuseNew)
         },
     ];
-    let feeds::Up { shares, facts } = feeds::up(node.as_str());
-    let consumer = |feed: feeds::Feed| {
-        feed.consumer("The hub reads here; it is settled when the hub has stored the messages.")
-    };
-    Topology { streams, consumers: [shares, facts].into_iter().filter_map(consumer).collect() }
+    // Core's reader makes its consumers itself: where it stands, it knows better than a node.
+    Topology { streams, consumers: Vec::new() }
 }

@@ -6,7 +6,7 @@ use crate::{
 };
 use serde_json::json;
 use std::collections::BTreeSet;
-use streams::{Account, Connection, Credentials, parse_submitted};
+use streams::{Account, Connection, Credentials};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_s_credential_lets_no_client_in() {
@@ -43,19 +43,21 @@ async fn a_link_says_nothing_but_its_own_and_is_refused_by_name() {
         "shares.submitted.n1.256",
         "blocks.claimed.n2",
         "node.telemetry.n2",
-        "node.sync.n2.IN_SHARES",
+        "_INBOX_leaf-reader.n2.abcd",
+        "_INBOX_leaf-reader.abcd",
         "in.n2.shares.submitted.n2.258",
         // The machinery.
         "node.feed.n2.TEMPLATES",
         "sync.core.SHARES_SUBMITTED",
         "sync.nodes.TEMPLATES",
         "$JSC.R.n2.x.OUT_SHARES.n2.abcd",
+        "$JSC.R.n1.x.OUT_SHARES.n1.abcd",
+        "$JS.n2.API.STREAM.INFO.OUT_SHARES",
         "$JS.FC.TEMPLATES.n2.abcd",
-        "$JS.FC.IN_SHARES.SHARES_SUBMITTED.abcd",
-        "$JS.API.STREAM.DELETE.IN_SHARES",
-        "$JS.API.CONSUMER.CREATE.IN_SHARES",
-        "$JS.API.CONSUMER.RESET.IN_SHARES.SHARES_SUBMITTED",
-        "$JS.core.API.STREAM.INFO.IN_SHARES",
+        "$JS.API.STREAM.DELETE.TEMPLATES",
+        "$JS.API.CONSUMER.CREATE.TEMPLATES",
+        "$JS.API.CONSUMER.RESET.TEMPLATES.n2",
+        "$JS.core.API.STREAM.INFO.TEMPLATES",
         "$JS.core.API.STREAM.CREATE.MINE",
         "$JS.core.API.CONSUMER.CREATE.TEMPLATES",
         "$JS.core.API.CONSUMER.RESET.TEMPLATES.n2",
@@ -85,10 +87,10 @@ async fn a_link_hears_nothing_of_another() {
         "in.>",
         "sync.core.>",
         "node.feed.n2.TEMPLATES",
-        "node.sync.n2.IN_SHARES",
+        "_INBOX_leaf-reader.>",
         "_INBOX_n2.>",
         "$JS.n2.API.>",
-        "$JS.FC.OUT_SHARES.n2.*",
+        "$JS.*.API.CONSUMER.MSG.NEXT.OUT_SHARES.*",
         "$JSC.R.core.*.TEMPLATES.n2.*",
     ]
     .into_iter()
@@ -123,23 +125,17 @@ async fn a_link_hears_nothing_of_another() {
     }
 }
 
-/// A delivery says what its subject was. The hub believes its own link instead.
+/// A delivery says what its subject was. Core believes the link instead.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_forged_subject_is_stored_under_the_node_s_own_name() {
-    let world = World::bare_hub(&["n1", "n2"]).await;
+    let world = World::hub(&["n1", "n2"]).await;
     let mut link = RawLink::open(&world, "n1");
-    let reset = "$JS.n1.API.CONSUMER.RESET.OUT_SHARES.n1";
-    link.say(&format!("LS+ {reset}"));
-    link.is_up();
-    world.apply_hub().await;
-    let answer_to = link.request(reset);
-    link.publish(&answer_to, "", &[], &consumer_of_a_leaf().to_string());
-
+    let inbox = pretend_to_be_a_leaf(&mut link);
     let forged = [
         "shares.submitted.n2.258",
         "in.n2.shares.submitted.n2.258",
         "shares.submitted.p.1.n2.258",
-        "in.n2.shares.submitted.n2.*",
+        "shares.submitted.n2.*",
         "shares.accepted.n2.258",
     ];
     let headers = [
@@ -147,19 +143,17 @@ async fn a_forged_subject_is_stored_under_the_node_s_own_name() {
         ("Nats-Rollup", "all"),
         ("Nats-Stream-Source", "OUT_SHARES 9999 > > shares.submitted.n2.258"),
         ("Nats-Expected-Last-Sequence", "0"),
+        ("Nats-Batch-Id", "mine"),
         ("Nats-TTL", "1s"),
     ];
     for (index, subject) in forged.iter().chain(["shares.submitted.n1.256"].iter()).enumerate() {
         let place = index + 1;
         let reply =
             format!("$JS.ACK.OUT_SHARES.n1.1.{place}.{place}.1700000000000000000.0@{subject}");
-        link.publish("node.sync.n1.IN_SHARES", &reply, &headers, "forged");
+        link.publish(&inbox, &reply, &headers, "forged");
     }
     link.is_up();
 
-    let nodes = world.operator(Account::Nodes).await;
-    stored(nodes.client(), "IN_SHARES", 6).await;
-    assert_eq!(info(nodes.client(), "IN_SHARES").await["state"]["messages"], 6);
     let core = world.worker("operator").await;
     let last = parse_of("n1", 256);
     let subjects = eventually("the last one is in CORE", async || {
@@ -167,27 +161,57 @@ async fn a_forged_subject_is_stored_under_the_node_s_own_name() {
         if found.contains(&last) { Ok(found) } else { Err(found) }
     })
     .await;
-    let believed: BTreeSet<_> =
-        subjects.iter().filter_map(|subject| parse_submitted(subject).ok()).collect();
-    let nodes: BTreeSet<_> = believed.iter().map(|(node, _)| node.as_str()).collect();
-    assert_eq!(nodes, BTreeSet::from(["n1"]), "{subjects:?}");
-    assert!(subjects.contains(&parse_of("n1", 258)), "{subjects:?}");
+    // Of the forged ones one is a share of a lane, and it is n1's own; the others are nothing.
+    assert_eq!(subjects, BTreeSet::from([parse_of("n1", 256), parse_of("n1", 258)]));
 }
 
-/// What a leaf answers when the hub asks for its position.
-fn consumer_of_a_leaf() -> serde_json::Value {
+/// Answers Core's reader as a leaf does, up to where its messages go.
+fn pretend_to_be_a_leaf(link: &mut RawLink) -> String {
+    let api = "$JS.n1.API";
+    let calls = ["STREAM.INFO", "CONSUMER.CREATE", "CONSUMER.MSG.NEXT"];
+    let [info, create, next] = calls.map(|call| format!("{api}.{call}.OUT_SHARES"));
+    link.say(&format!("LS+ {info}"));
+    link.say(&format!("LS+ {create}.*"));
+    link.say(&format!("LS+ {next}.*"));
+    link.is_up();
+    let state = json!({ "messages": 6, "bytes": 600, "first_seq": 1, "last_seq": 6 });
+    let stream = json!({ "created": "2026-01-01T00:00:00Z", "config": {}, "state": state });
     let nothing = json!({ "consumer_seq": 0, "stream_seq": 0 });
-    json!({
-        "type": "io.nats.jetstream.api.v1.consumer_reset_response",
-        "stream_name": "OUT_SHARES", "name": "n1", "created": "2026-01-01T00:00:00Z",
-        "config": {
-            "durable_name": "n1", "deliver_subject": "node.sync.n1.IN_SHARES",
-            "ack_policy": "flow_control", "deliver_policy": "all", "replay_policy": "instant",
-            "num_replicas": 0,
-        },
-        "delivered": nothing, "ack_floor": nothing, "num_ack_pending": 0, "num_redelivered": 0,
-        "num_waiting": 0, "num_pending": 6, "ts": "2026-01-01T00:00:00Z",
-    })
+    let consumer = json!({ "config": {}, "num_pending": 6, "delivered": nothing });
+    for (call, answer) in [(info, stream), (create, consumer)] {
+        let answer_to = link.request(&call);
+        link.publish(&answer_to, "", &[], &answer.to_string());
+    }
+    link.request(&next)
+}
+
+/// A server answers flow control wherever it is told to, as itself. Who reads leaves is none.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forged_flow_control_makes_nobody_speak_for_the_node() {
+    let world = World::hub(&["n1", "n2"]).await;
+    let mut link = RawLink::open(&world, "n1");
+    let inbox = pretend_to_be_a_leaf(&mut link);
+    for reply in [
+        "$JS.API.STREAM.DELETE.TEMPLATES",
+        "$JS.API.STREAM.PURGE.COMMANDS",
+        "$JS.API.CONSUMER.DELETE.TEMPLATES.n2",
+        "node.feed.n2.TEMPLATES",
+    ] {
+        for status in ["100 FlowControl Request", "100 Idle Heartbeat"] {
+            let head = format!("NATS/1.0 {status}\r\nNats-Consumer-Stalled: {reply}\r\n\r\n");
+            link.publish_with_head(&inbox, reply, &head, "");
+        }
+    }
+    link.is_up();
+    let reply = "$JS.ACK.OUT_SHARES.n1.1.1.1.1700000000000000000.0@shares.submitted.n1.256";
+    link.publish(&inbox, reply, &[], "batch");
+    stored(&world.worker("operator").await, "SHARES_SUBMITTED", 1).await;
+    let nodes = world.operator(Account::Nodes).await;
+    for stream in ["TEMPLATES", "COMMANDS"] {
+        assert_eq!(info(nodes.client(), stream).await["config"]["name"], stream);
+    }
+    let consumers = info(nodes.client(), "TEMPLATES").await["state"]["consumer_count"].clone();
+    assert_eq!(consumers, 2);
 }
 
 /// The stored subject of a lane of a node.
@@ -229,29 +253,24 @@ async fn another_node_s_message_id_cannot_be_pre_empted() {
 async fn a_forged_acknowledgement_settles_nothing() {
     let mut world = World::hub(&["n1", "n2"]).await;
     world.leaf("n2").await;
+    let publisher = world.worker("template-publisher").await;
+    publish(&publisher, "templates.tip.main", "1", "tip").await;
     let ingress = world.leaf_worker("n2", "ingress-sv2").await;
-    publish(&ingress, "shares.submitted.n2.258", "1", "batch").await;
-    let nodes = world.operator(Account::Nodes).await;
-    stored(nodes.client(), "IN_SHARES", 1).await;
+    stored(&ingress, "TEMPLATES", 1).await;
     let mut link = RawLink::open(&world, "n1");
-    for consumer in ["IN_SHARES.SHARES_SUBMITTED", "TEMPLATES.n2"] {
-        for word in ["+ACK", "+TERM", "-NAK"] {
-            link.publish(
-                &format!("$JS.ACK.{consumer}.1.99.99.1700000000000000000.0"),
-                "",
-                &[],
-                word,
-            );
-        }
+    for word in ["+ACK", "+TERM", "-NAK"] {
+        let reply = "$JS.ACK.TEMPLATES.n2.1.99.99.1700000000000000000.0";
+        link.publish(reply, "", &[], word);
     }
     link.is_up();
-    let subject = "$JS.API.CONSUMER.INFO.IN_SHARES.SHARES_SUBMITTED";
+    let nodes = world.operator(Account::Nodes).await;
+    let subject = "$JS.API.CONSUMER.INFO.TEMPLATES.n2";
     let answer = nodes.client().request(subject, "".into()).await.unwrap();
     let answer: serde_json::Value = serde_json::from_slice(&answer.payload).unwrap();
     assert_eq!(answer["config"]["ack_policy"], "flow_control");
     assert!(answer["ack_floor"]["stream_seq"].as_u64().unwrap() <= 1, "{answer}");
-    publish(&ingress, "shares.submitted.n2.258", "2", "batch").await;
-    stored(&world.worker("operator").await, "SHARES_SUBMITTED", 2).await;
+    publish(&publisher, "templates.tip.main", "2", "tip").await;
+    stored(&ingress, "TEMPLATES", 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -263,7 +282,7 @@ async fn a_user_of_a_leaf_speaks_under_its_node_s_name_only() {
         "shares.submitted.n2.258",
         "blocks.claimed.n2",
         "shares.accepted.n1.256",
-        "node.sync.n1.IN_SHARES",
+        "_INBOX_leaf-reader.n1.abcd",
         "$JS.API.STREAM.PURGE.OUT_SHARES",
         "$JS.ACK.OUT_SHARES.n1.1.1.1.1.0",
         "$JS.FC.OUT_SHARES.n1.abcd",

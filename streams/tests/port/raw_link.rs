@@ -94,7 +94,11 @@ impl RawLink {
         }
         let lines: String =
             headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        let head = format!("NATS/1.0\r\n{lines}\r\n");
+        self.publish_with_head(subject, reply, &format!("NATS/1.0\r\n{lines}\r\n"), body);
+    }
+
+    /// The same with any head, e.g. one that says how a server answers.
+    pub(crate) fn publish_with_head(&mut self, subject: &str, reply: &str, head: &str, body: &str) {
         let (head_length, length) = (head.len(), head.len() + body.len());
         self.say(&format!("HMSG {subject} {reply} {head_length} {length}\r\n{head}{body}"));
     }
@@ -137,13 +141,13 @@ impl RawLink {
         self.heard().unwrap();
     }
 
-    /// Waits for a message of a subject, and hands back where its answer goes.
+    /// Waits for a message whose subject begins so, and hands back where its answer goes.
     pub(crate) fn request(&mut self, wanted: &str) -> String {
         // The hub pings every 20 seconds; what has not come after three pings does not come.
         let mut pings = 0;
         while pings < 3 {
             match self.hear() {
-                Heard::Message { subject, reply } if subject == wanted => return reply,
+                Heard::Message { subject, reply } if subject.starts_with(wanted) => return reply,
                 Heard::Message { .. } => {}
                 Heard::Line(line) => {
                     assert!(!line.starts_with("-ERR"), "{line}");

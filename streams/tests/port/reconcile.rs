@@ -5,7 +5,7 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use streams::{
     Account, Action, Connection, Item, ReconcileError, apply, apply_all, check, declared, keys,
-    leaf, read, register_lanes,
+    leaf, read, register,
 };
 use subjects::NodeId;
 
@@ -90,8 +90,8 @@ async fn an_impossible_change_is_explained_and_nothing_is_touched() {
 async fn lanes_are_given_once_and_for_ever() {
     let world = World::hub(&["n1", "n2"]).await;
     let operator = world.operator(Account::Core).await;
-    register_lanes(&operator, &world.network).await.unwrap();
-    register_lanes(&operator, &world.network).await.unwrap();
+    register(&operator, &world.network).await.unwrap();
+    register(&operator, &world.network).await.unwrap();
     let verifier = async_nats::jetstream::new(world.worker("share-verifier").await);
     let owners = verifier.get_key_value(streams::LANE_OWNERS).await.unwrap();
     let owner = |lane: &'static str| {
@@ -103,7 +103,7 @@ async fn lanes_are_given_once_and_for_ever() {
     assert!(owner("300").await.is_none());
 
     let swapped = crate::world::network(&["n2", "n1"]);
-    let error = register_lanes(&operator, &swapped).await.unwrap_err();
+    let error = register(&operator, &swapped).await.unwrap_err();
     assert_eq!(error.to_string(), "lane 258 belongs to `n2` and cannot be given to `n1`");
 }
 

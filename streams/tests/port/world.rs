@@ -2,6 +2,8 @@
 //! configurations and keys as this crate makes them.
 
 use async_nats::{Client, ConnectOptions};
+use leaf_reader::LeafReader;
+use serde_json::json;
 use std::{
     collections::BTreeMap,
     fs,
@@ -15,9 +17,11 @@ use streams::{
     Access, Account, Connection, Credentials, Network, Node, apply, apply_all,
     config::{self, Tls},
     keys::{self, Minted},
-    leaf, reserved_bytes,
+    leaf, register, reserved_bytes,
 };
 use subjects::{Lane, NodeId, Timestamp};
+use tokio_util::task::AbortOnDropHandle;
+use worker_runtime::Worker as _;
 
 /// How long anything may take before a test fails. Generous: the machine may be busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -27,6 +31,8 @@ pub(crate) struct World {
     pub(crate) keys: Minted,
     pub(crate) hub: Server,
     pub(crate) leaves: BTreeMap<String, Server>,
+    /// What carries messages from the leaves to Core.
+    reader: Option<AbortOnDropHandle<()>>,
     hub_conf: config::Hub,
     /// Goes last, after the servers.
     pub(crate) dir: tempfile::TempDir,
@@ -90,14 +96,35 @@ pub(crate) fn free_port() -> SocketAddr {
 }
 
 impl World {
-    /// A hub that holds what is declared, without leaves yet.
+    /// A hub that holds what is declared and reads its leaves, without leaves yet.
     pub(crate) async fn hub(nodes: &[&str]) -> Self {
-        let world = Self::bare_hub(nodes).await;
+        let mut world = Self::bare_hub(nodes).await;
         world.apply_hub().await;
+        if !nodes.is_empty() {
+            world.start_reader();
+        }
         world
     }
 
-    /// Declares everything on the hub.
+    /// Begins to read the leaves; another reader that does so ends as by `kill -9`.
+    pub(crate) fn start_reader(&mut self) {
+        let bus = |file: &str| {
+            let creds = self.path(&format!("keys/creds/{file}.creds"));
+            let tls = json!({ "ca_file": self.path("ca.pem") });
+            serde_json::from_value(
+                json!({ "url": self.hub_url(), "creds_file": creds, "tls": tls }),
+            )
+        };
+        let config = leaf_reader::Config {
+            bus: bus("leaf-reader").unwrap(),
+            nodes_bus: bus("leaf-reader-nodes").unwrap(),
+        };
+        let context = worker_runtime::Context::detached("leaf-reader", config);
+        let reading = async { LeafReader::run(context).await.unwrap() };
+        self.reader = Some(AbortOnDropHandle::new(tokio::spawn(reading)));
+    }
+
+    /// Declares everything on the hub, and enters the nodes.
     pub(crate) async fn apply_hub(&self) {
         let accounts = [Account::Nodes, Account::Core, Account::Money, Account::Data];
         let mut hub = BTreeMap::new();
@@ -105,6 +132,7 @@ impl World {
             hub.insert(account, self.operator(account).await);
         }
         apply_all(&hub, &self.network).await.unwrap();
+        register(&hub[&Account::Core], &self.network).await.unwrap();
     }
 
     /// A hub that holds nothing yet.
@@ -129,7 +157,7 @@ impl World {
         fs::write(&config, config::hub(&hub_conf, &keys).unwrap()).unwrap();
         let hub = Server::start(&config);
         let leaves = BTreeMap::new();
-        let world = Self { network, keys, hub, leaves, hub_conf, dir };
+        let world = Self { network, keys, hub, leaves, reader: None, hub_conf, dir };
         eventually("the hub listens", async || world.open("sys").await).await;
         world
     }

@@ -85,8 +85,7 @@ fn section(text: &mut String, title: &str, topology: &Topology) {
 fn subjects_of(stream: &Stream) -> Vec<String> {
     let own = stream.subjects.iter().map(|subject| format!("`{subject}`"));
     let mirror = stream.mirror.iter().map(|origin| format!("a mirror of `{}`", origin.stream));
-    let sources = stream.sources.iter().map(|origin| format!("from `{}`", origin.stream));
-    own.chain(mirror).chain(sources).collect()
+    own.chain(mirror).collect()
 }
 
 fn kept(stream: &Stream) -> String {

@@ -21,7 +21,7 @@ pub use connection::ConnectError;
 pub use delivery::Delivery;
 pub use objects::{Objects, ObjectsError};
 pub use ordered::{Ordered, ReadError};
-pub use publish::{PublishError, Stored};
+pub use publish::{PublishError, Stored, Traced};
 pub use queue::{QueueConfig, SettleError, WorkQueue};
 pub use request::{Request, Served};
 pub use subject::matches;
@@ -51,7 +51,9 @@ struct Inner {
     client: async_nats::Client,
     api: Api,
     link: Link,
-    publisher: Publisher,
+    /// Begin of the subjects where answers arrive.
+    inbox: String,
+    publisher: Arc<Publisher>,
 }
 
 /// Something that was asked of the bus did not happen.
@@ -159,6 +161,23 @@ impl Bus {
         self
     }
 
+    /// JetStream of another domain, as this connection reaches it. Its answers arrive below an
+    /// inbox of its own, `<inbox prefix>.<domain>`, so that rights can keep domains apart.
+    #[must_use]
+    pub fn in_domain(&self, domain: &str) -> Self {
+        let Inner { shell, client, api, link, inbox, publisher } = &*self.inner;
+        let inbox = format!("{inbox}.{domain}");
+        let inner = Inner {
+            shell: Arc::clone(shell),
+            client: client.clone(),
+            api: api.of_domain(domain, &inbox),
+            link: link.clone(),
+            inbox,
+            publisher: Arc::clone(publisher),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
     /// Whether the connection is up.
     pub fn connected(&self) -> bool {
         self.inner.link.is_up()
@@ -185,6 +204,16 @@ impl Bus {
     /// doubled. Waits for room when too many publications are in flight.
     pub async fn publish(&self, publication: Publication) -> Result<Stored, PublishError> {
         publish::publish(self, &publication).await
+    }
+
+    /// Publishes facts of one stream in their order, and waits until it has stored them all: in one
+    /// synced write where the stream takes batches (NATS ADR-50). A crash or a lost answer may have
+    /// them stored again, in the same order behind themselves.
+    ///
+    /// # Errors
+    /// When the stream will never take one of them, or the process ends first.
+    pub async fn publish_in_order(&self, facts: &[Traced]) -> Result<(), PublishError> {
+        publish::in_order(self, facts).await
     }
 
     /// Reads a part of a stream in order, from a position on, without acknowledgements.

@@ -34,7 +34,7 @@ pub mod sim;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use bus::{Bus, BusConfig, Delivery, Publication, PublishError, Stored, TlsConfig};
+pub use bus::{Bus, BusConfig, Delivery, Publication, PublishError, Stored, TlsConfig, Traced};
 pub use config::WorkerConfig;
 pub use context::Context;
 pub use drive::{DriveError, Source, drive, drive_to};

@@ -34,6 +34,7 @@ pub(super) struct Args {
 enum Name {
     TemplatePublisher,
     IngressSv2,
+    LeafReader,
     ShareVerifier,
     ShareRecorder,
     BlockSubmitter,
@@ -76,6 +77,7 @@ impl Name {
                 process.worker::<template_publisher::TemplatePublisher>(file)
             }
             Self::IngressSv2 => process.worker::<ingress_sv2::IngressSv2>(file),
+            Self::LeafReader => process.worker::<leaf_reader::LeafReader>(file),
             Self::ShareVerifier => process.worker::<share_verifier::ShareVerifier>(file),
             Self::ShareRecorder => process.worker::<share_recorder::ShareRecorder>(file),
             Self::BlockSubmitter => process.worker::<block_submitter::BlockSubmitter>(file),

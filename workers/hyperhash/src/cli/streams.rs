@@ -8,7 +8,7 @@ use serde::Deserialize;
 use std::{collections::BTreeMap, fs, path::PathBuf, process::ExitCode};
 use streams::{
     Access, Account, Connection, Credentials, Network, Node, Plan, apply, apply_all, check,
-    declared, keys, leaf, register_lanes,
+    declared, keys, leaf, register,
 };
 use subjects::{Lane, NodeId};
 use worker_runtime::clock::{Clock as _, SystemClock};
@@ -171,7 +171,7 @@ impl Servers {
     async fn apply(&self) -> anyhow::Result<BTreeMap<String, Plan>> {
         let done = apply_all(&self.hub, &self.network).await?;
         let core = self.hub.get(&Account::Core).context("no connection to CORE")?;
-        register_lanes(core, &self.network).await?;
+        register(core, &self.network).await?;
         let mut plans: BTreeMap<_, _> =
             done.into_iter().map(|(account, plan)| (account.to_string(), plan)).collect();
         if let Some((node, connection)) = &self.leaf {

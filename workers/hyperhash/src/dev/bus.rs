@@ -104,7 +104,7 @@ impl Bus {
         }
         streams::apply_all(&hub, &network).await?;
         let core = hub.get(&Account::Core).context("there is no connection to CORE")?;
-        Ok(streams::register_lanes(core, &network).await?)
+        Ok(streams::register(core, &network).await?)
     }
 
     /// Makes the leaf hold what is declared.

@@ -13,11 +13,12 @@ use streams::LAST_LANE_OF_CORE;
 use subjects::{Lane, NodeId};
 
 /// Core's workers, in the order of starting: who hears stands before who speaks.
-pub const CORE: [&str; 6] = [
+pub const CORE: [&str; 7] = [
     "payout-calculator",
     "round-tracker",
     "share-recorder",
     "share-verifier",
+    "leaf-reader",
     "block-submitter",
     "template-publisher",
 ];
@@ -62,6 +63,7 @@ pub fn config(parts: &Parts<'_>, tls: &Certificates, process: &str) -> anyhow::R
     let mut config = match worker {
         "template-publisher" => template_publisher(parts, provider)?,
         "share-verifier" => json!({ "network": "signet" }),
+        "leaf-reader" => json!({ "nodes_bus": hub_bus(parts, tls, "leaf-reader-nodes")? }),
         "share-recorder" => share_recorder(parts)?,
         "block-submitter" => block_submitter(parts, provider)?,
         "round-tracker" => json!({}),
@@ -234,6 +236,8 @@ mod tests {
         parse::<share_recorder::Config>(&own("share-recorder")).unwrap();
         parse::<block_submitter::Config>(&own("block-submitter")).unwrap();
         parse::<round_tracker::Config>(&own("round-tracker")).unwrap();
+        let reader = parse::<leaf_reader::Config>(&own("leaf-reader")).unwrap();
+        assert!(reader.nodes_bus.creds_file.unwrap().ends_with("leaf-reader-nodes.creds"));
         let calculator = parse::<payout_calculator::Config>(&own("payout-calculator")).unwrap();
         assert!(
             calculator.money_bus.creds_file.unwrap().ends_with("payout-calculator-money.creds")

@@ -31,6 +31,8 @@ pub(super) struct Api {
     client: Client,
     denials: Denials,
     prefix: String,
+    /// Begin of the subjects where answers arrive, if not the connection's own.
+    inbox: Option<String>,
 }
 
 /// What JetStream says when it refuses.
@@ -87,7 +89,15 @@ struct MessageAnswer {
 impl Api {
     pub(super) fn new(client: Client, denials: Denials, domain: Option<&str>) -> Self {
         let prefix = domain.map_or("$JS.API".to_owned(), |domain| format!("$JS.{domain}.API"));
-        Self { client, denials, prefix }
+        Self { client, denials, prefix, inbox: None }
+    }
+
+    /// The same of another domain, whose answers arrive below `inbox`.
+    pub(super) fn of_domain(&self, domain: &str, inbox: &str) -> Self {
+        Self {
+            inbox: Some(inbox.to_owned()),
+            ..Self::new(self.client.clone(), self.denials.clone(), Some(domain))
+        }
     }
 
     pub(super) fn prefix(&self) -> &str {
@@ -183,7 +193,10 @@ impl Api {
         timeout: Duration,
     ) -> Result<Bytes, BusError> {
         let mut complaints = self.denials.listen();
-        let request = async_nats::Request::new().payload(payload).timeout(Some(timeout));
+        let mut request = async_nats::Request::new().payload(payload).timeout(Some(timeout));
+        if let Some(inbox) = &self.inbox {
+            request = request.inbox(below(inbox));
+        }
         tokio::select! {
             answer = self.client.send_request(subject.to_owned(), request) => match answer {
                 Ok(message) => Ok(message.payload),
@@ -192,6 +205,11 @@ impl Api {
             () = complaints.denied(subject) => Err(BusError::Denied(subject.to_owned())),
         }
     }
+}
+
+/// A subject below `prefix` that nobody else knows.
+pub(super) fn below(prefix: &str) -> String {
+    format!("{prefix}.{:032x}", rand::random::<u128>())
 }
 
 fn request_error(subject: &str, error: &RequestError) -> BusError {

@@ -20,6 +20,10 @@ const PING_INTERVAL: Duration = Duration::from_secs(10);
 /// How often the link is compared with the client's own state.
 const LINK_WATCH: Duration = Duration::from_secs(1);
 
+/// Messages of one subscription that may wait to be read: more than a reader ever asks for. Who
+/// sends more without being asked, a hostile node for one, fills no memory.
+const SUBSCRIPTION_CAPACITY: usize = 1_024;
+
 /// How long one attempt may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -151,8 +155,9 @@ impl Bus {
 
     fn assemble(shell: Arc<Shell>, config: &BusConfig, client: Client, link: Link) -> Self {
         let api = Api::new(client.clone(), link.denials.clone(), config.domain.as_deref());
-        let publisher = Publisher::new(&shell, config);
-        Self { inner: Arc::new(Inner { shell, client, api, link, publisher }) }
+        let publisher = Arc::new(Publisher::new(&shell, config));
+        let inbox = inbox_prefix(&shell, config);
+        Self { inner: Arc::new(Inner { shell, client, api, link, inbox, publisher }) }
     }
 }
 
@@ -171,16 +176,20 @@ fn shown(addresses: &[ServerAddr]) -> String {
     hosts.join(",")
 }
 
+fn inbox_prefix(shell: &Shell, config: &BusConfig) -> String {
+    config.inbox_prefix.clone().unwrap_or_else(|| format!("_INBOX_{}", shell.name))
+}
+
 fn options(
     shell: &Arc<Shell>,
     config: &BusConfig,
     link: &Link,
     check: &'static str,
 ) -> Result<ConnectOptions, ConnectError> {
-    let inbox = config.inbox_prefix.clone().unwrap_or_else(|| format!("_INBOX_{}", shell.name));
     let options = ConnectOptions::new()
         .name(&shell.instance)
-        .custom_inbox_prefix(inbox)
+        .custom_inbox_prefix(inbox_prefix(shell, config))
+        .subscription_capacity(SUBSCRIPTION_CAPACITY)
         .ping_interval(PING_INTERVAL)
         .connection_timeout(CONNECT_TIMEOUT)
         .max_reconnects(None)

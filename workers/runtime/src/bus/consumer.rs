@@ -1,6 +1,9 @@
 //! Consumers: making them, pulling from them, and noticing when something went missing.
 
-use super::{Bus, BusError, Delivery, api::CODE_NO_CONSUMER};
+use super::{
+    Bus, BusError, Delivery,
+    api::{CODE_NO_CONSUMER, below},
+};
 use async_nats::{StatusCode, Subscriber};
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
@@ -237,7 +240,7 @@ impl Puller {
         consumer: &str,
     ) -> Result<Self, BusError> {
         let connection = bus.inner.link.up().await;
-        let inbox = bus.inner.client.new_inbox();
+        let inbox = below(&bus.inner.inbox);
         let subscriber = bus.inner.client.subscribe(inbox.clone()).await.map_err(|error| {
             BusError::Client { subject: inbox.clone(), reason: error.to_string() }
         })?;

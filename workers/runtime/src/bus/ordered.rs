@@ -23,6 +23,9 @@ const LASTING: Duration = Duration::from_secs(60 * 60);
 /// Pause before a reader that could not begin tries again.
 const PAUSE: Duration = Duration::from_millis(250);
 
+/// Doublings of that pause: two seconds at most.
+const MOST_DOUBLINGS: u32 = 3;
+
 /// The same when it lacks a right: a person must give it that first.
 const PAUSE_WITHOUT_RIGHT: Duration = Duration::from_secs(5);
 
@@ -91,6 +94,8 @@ pub struct Ordered {
     endless: bool,
     pending: u64,
     breaks: Breaks,
+    /// Refusals in a row to begin.
+    refusals: u32,
     consumer: Option<(String, Puller)>,
 }
 
@@ -116,6 +121,7 @@ impl Ordered {
             endless: false,
             pending: 0,
             breaks: Breaks::default(),
+            refusals: 0,
             consumer: None,
         }
     }
@@ -141,11 +147,20 @@ impl Ordered {
     pub async fn opened(&mut self) -> Result<(), ReadError> {
         while self.consumer.is_none() {
             match self.open().await {
-                Ok(()) => {}
+                Ok(()) => {
+                    if std::mem::take(&mut self.refusals) > 0 {
+                        tracing::info!(stream = self.stream, "the stream can be read");
+                    }
+                }
                 Err(Opening::Never(error)) => return Err(error),
                 Err(Opening::Later(error)) => {
-                    tracing::warn!(stream = self.stream, %error, "cannot read the stream yet");
-                    self.pause(pause_after(&error)).await?;
+                    // Once, however long it lasts: a node may be cut off for days.
+                    if self.refusals == 0 {
+                        tracing::warn!(stream = self.stream, %error, "cannot read the stream yet");
+                    }
+                    let pause = pause_after(&error, self.refusals);
+                    self.refusals = self.refusals.saturating_add(1);
+                    self.pause(pause).await?;
                 }
             }
         }
@@ -366,8 +381,13 @@ impl Ordered {
     }
 }
 
-fn pause_after(error: &BusError) -> Duration {
-    if matches!(error, BusError::Denied(_)) { PAUSE_WITHOUT_RIGHT } else { PAUSE }
+/// What to wait after so many refusals in a row: what is away for a moment is read at once when it
+/// is back, and what is away for long is not asked all the time.
+fn pause_after(error: &BusError, refusals: u32) -> Duration {
+    if matches!(error, BusError::Denied(_)) {
+        return PAUSE_WITHOUT_RIGHT;
+    }
+    PAUSE * (1 << (refusals / 4).min(MOST_DOUBLINGS))
 }
 
 /// The end of what a stream holds at some moment, as deliveries of one consumer.

@@ -5,6 +5,7 @@
 //! expectation does the same for ever. One failing burst backs off once, not once per message.
 
 mod attempt;
+mod batch;
 mod burst;
 mod chain;
 
@@ -27,6 +28,8 @@ use tokio::sync::Semaphore;
 
 pub(super) use attempt::{Attempt, Verdict};
 pub(crate) use chain::{Chains, Heard};
+
+pub use batch::Traced;
 
 /// A message that a stream has stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,6 +99,8 @@ pub enum PublishError {
 pub(super) struct Publisher {
     routes: Mutex<BTreeMap<String, String>>,
     room: Semaphore,
+    /// Room for batches that are open.
+    batches: Semaphore,
     /// Back-offs by stream, so that a full stream holds up nobody else's messages.
     gates: Mutex<BTreeMap<String, Arc<Burst>>>,
     /// Streams that have not taken anything for a while.
@@ -117,6 +122,7 @@ impl Publisher {
         Self {
             routes: Mutex::new(config.streams.clone()),
             room: Semaphore::new(config.max_in_flight.clamp(1, MAX_IN_FLIGHT)),
+            batches: Semaphore::new(batch::MAX_OPEN),
             gates: Mutex::default(),
             failing: Mutex::default(),
             keys: Burst::default(),
@@ -179,6 +185,16 @@ pub(super) async fn publish(bus: &Bus, publication: &Publication) -> Result<Stor
     tokio::select! {
         stored = publishing => stored,
         () = halted => Err(stopped()),
+    }
+}
+
+/// Publishes facts of one stream in their order.
+pub(super) async fn in_order(bus: &Bus, facts: &[Traced]) -> Result<(), PublishError> {
+    tokio::select! {
+        stored = batch::in_order(bus, facts) => stored,
+        () = bus.inner.shell.halt.cancelled() => Err(PublishError::Stopped {
+            subject: facts.first().map_or_else(String::new, |fact| fact.message.subject.to_string()),
+        }),
     }
 }
 

@@ -89,6 +89,7 @@ names! {
     StreamMissingMessagesTotal = counter("stream_missing_messages_total", ["stream"], "Messages that the stream let go before they were read");
     LeaseHeld = gauge("lease_held", ["lease"], "Leases held by this process");
     LeaseLostTotal = counter("lease_lost_total", ["lease"], "Leases that could not be renewed in time");
+    LeafMessagesDroppedTotal = counter("leaf_messages_dropped_total", ["reason"], "Messages of leaves that no node of ours sends");
     // Templates.
     TemplateLatencyMs = millis("template_latency_ms", ["kind"], "From asking bitcoind to the template's acknowledgement");
     TemplatesPublishedTotal = counter("templates_published_total", ["kind"], "Templates published");

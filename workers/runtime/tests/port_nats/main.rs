@@ -7,6 +7,7 @@
     reason = "helpers of tests fail like tests"
 )]
 
+mod batch;
 mod bucket;
 mod connection;
 mod drive;

@@ -9,13 +9,21 @@ use crate::{
     },
     trace::TraceParent,
 };
-use async_nats::{Client, HeaderMap, client::RequestErrorKind};
+use async_nats::{
+    Client, HeaderMap,
+    client::{PublishError, RequestErrorKind},
+};
 use bytes::Bytes;
 use serde::Deserialize;
 use std::time::Duration;
 use subjects::{HEADER_MESSAGE_ID, HEADER_TRACE_PARENT, HEADER_TYPE, Message};
 
 const HEADER_EXPECTED_STREAM: &str = "Nats-Expected-Stream";
+
+/// Headers of batches (NATS ADR-50): which one, the place in it from 1, and its end.
+const HEADER_BATCH: &str = "Nats-Batch-Id";
+const HEADER_BATCH_PLACE: &str = "Nats-Batch-Sequence";
+const HEADER_BATCH_COMMIT: &str = "Nats-Batch-Commit";
 
 /// A message ready to be sent as often as it takes.
 pub(in crate::bus) struct Attempt {
@@ -91,25 +99,67 @@ impl Attempt {
     /// Sends once over the connection `epoch`. An answer cannot come after that connection is
     /// gone, so it is not waited for then.
     pub(in crate::bus) async fn send(&self, client: &Client, link: &Link, epoch: u64) -> Verdict {
+        match self.ask(client, link, epoch, self.headers.clone()).await {
+            Ok(answer) => read(&answer),
+            Err(verdict) => verdict,
+        }
+    }
+
+    /// Sends it as a message of a batch that more follow, without waiting.
+    pub(super) async fn send_of_batch(
+        &self,
+        client: &Client,
+        batch: &str,
+        place: usize,
+    ) -> Result<(), PublishError> {
+        let headers = self.of_batch(batch, place);
+        client.publish_with_headers(self.subject.clone(), headers, self.body.clone()).await
+    }
+
+    /// Sends it as the last message of a batch, and waits for the answer to all of it.
+    pub(super) async fn commit_batch(
+        &self,
+        client: &Client,
+        link: &Link,
+        epoch: u64,
+        batch: &str,
+        place: usize,
+    ) -> Result<Bytes, Verdict> {
+        let mut headers = self.of_batch(batch, place);
+        headers.insert(HEADER_BATCH_COMMIT, "1");
+        self.ask(client, link, epoch, headers).await
+    }
+
+    fn of_batch(&self, batch: &str, place: usize) -> HeaderMap {
+        let mut headers = self.headers.clone();
+        headers.insert(HEADER_BATCH, batch);
+        headers.insert(HEADER_BATCH_PLACE, place.to_string());
+        headers
+    }
+
+    async fn ask(
+        &self,
+        client: &Client,
+        link: &Link,
+        epoch: u64,
+        headers: HeaderMap,
+    ) -> Result<Bytes, Verdict> {
         let request = async_nats::Request::new()
-            .headers(self.headers.clone())
+            .headers(headers)
             .payload(self.body.clone())
             .timeout(Some(self.timeout));
         let sent = tokio::select! {
             sent = client.send_request(self.subject.clone(), request) => sent,
-            () = link.gone(epoch) => return Verdict::Again("disconnected"),
+            () = link.gone(epoch) => return Err(Verdict::Again("disconnected")),
         };
-        match sent {
-            Ok(message) => read(&message.payload),
-            Err(error) => match error.kind() {
-                RequestErrorKind::TimedOut => Verdict::Again("ack-timeout"),
-                RequestErrorKind::NoResponders => Verdict::Again("no-responders"),
-                RequestErrorKind::Other => Verdict::Again("client"),
-                RequestErrorKind::InvalidSubject | RequestErrorKind::MaxPayloadExceeded => {
-                    Verdict::Refused(error.to_string())
-                }
-            },
-        }
+        sent.map(|message| message.payload).map_err(|error| match error.kind() {
+            RequestErrorKind::TimedOut => Verdict::Again("ack-timeout"),
+            RequestErrorKind::NoResponders => Verdict::Again("no-responders"),
+            RequestErrorKind::Other => Verdict::Again("client"),
+            RequestErrorKind::InvalidSubject | RequestErrorKind::MaxPayloadExceeded => {
+                Verdict::Refused(error.to_string())
+            }
+        })
     }
 }
 
@@ -126,7 +176,7 @@ fn read(answer: &[u8]) -> Verdict {
 }
 
 /// Whether an error may pass by itself. Codes are those of nats-server's `errors.json`.
-fn judge(fault: &Fault) -> Verdict {
+pub(super) fn judge(fault: &Fault) -> Verdict {
     match fault.err_code {
         // Wrong last sequence, also in the form without the sequence.
         10_071 | 10_164 => Verdict::WrongSequence,
@@ -138,6 +188,10 @@ fn judge(fault: &Fault) -> Verdict {
         10_060 => Verdict::Again("wrong-stream"),
         // The same id is being stored at this moment.
         10_158 => Verdict::Again("in-process"),
+        // A batch of which a message is missing; more batches than a stream keeps open.
+        10_176 | 10_210 => Verdict::Again("batch"),
+        // The stream takes no batches: it must be applied.
+        10_174 => Verdict::Again("no-batches"),
         _ => Verdict::Again("server"),
     }
 }
