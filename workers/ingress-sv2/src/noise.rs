@@ -29,8 +29,9 @@ const SEALED_HEADER: usize = Header::SIZE + AEAD_MAC_LEN;
 /// Payloads are sealed in pieces of at most this many bytes, so that a piece and its MAC fit the
 /// 65 535 bytes of a Noise message.
 const MAX_PIECE: usize = 65_535 - AEAD_MAC_LEN;
-/// A certificate is valid from this long before the handshake, for clients whose clock is behind.
-const CLOCK_SKEW: Duration = Duration::from_secs(300);
+/// A certificate is valid from this long before the handshake, for clients whose clock is behind,
+/// or when ours is ahead: a wrong clock must send no miner away.
+const CLOCK_SKEW: Duration = Duration::from_secs(3_600);
 
 /// The key that signs this ingress's certificates, and for how long they hold.
 #[derive(Clone)]

@@ -57,12 +57,12 @@ fn the_public_key_is_the_one_that_clients_are_configured_with() {
 }
 
 #[test]
-fn a_client_whose_clock_is_minutes_off_still_takes_the_certificate() {
-    for off in [-299, 0, 3_599] {
+fn a_client_whose_clock_is_up_to_an_hour_off_still_takes_the_certificate() {
+    for off in [-3_599, -600, 0, 600, 3_599] {
         assert!(session(NOW.checked_add_signed(off).unwrap()).is_ok(), "{off} s off");
     }
     // The library gives another 10 s.
-    for off in [-311, 3_611] {
+    for off in [-3_611, 3_611] {
         assert!(session(NOW.checked_add_signed(off).unwrap()).is_err(), "{off} s off");
     }
 }

@@ -15,8 +15,8 @@ use subjects::Timestamp;
 const LIFE: Duration = Duration::from_secs(90 * 86_400);
 /// The authority outlives every network that is not reset.
 const AUTHORITY_LIFE: Duration = Duration::from_secs(10 * 365 * 86_400);
-/// Clocks may differ by five minutes.
-const SKEW: Duration = Duration::from_secs(300);
+/// Clocks may differ by an hour.
+const SKEW: Duration = Duration::from_secs(3_600);
 
 /// A certificate and its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
