@@ -64,6 +64,16 @@ build_tools() {
   fi
 }
 
+# One fault scenario sets workers' clocks wrong with it; nothing else needs it.
+fault_tools() {
+  for folder in /usr/lib/*/faketime /usr/lib64/faketime /usr/lib/faketime; do
+    [ ! -e "$folder/libfaketimeMT.so.1" ] || return 0
+  done
+  # In a shell of its own: without it everything but that scenario works.
+  (install_packages libfaketime) ||
+    say "without libfaketime \`loadtest faults clock-off\` cannot run; all else can"
+}
+
 make_root() {
   [ "$(id -u)" -eq 0 ] || die "the servers of the dev network are missing:" "$(missing_servers)" \
     "Install them, or run this as root to get a private root folder with them."
@@ -104,6 +114,7 @@ case ${1:-} in
   ;;
 '')
   build_tools
+  fault_tools
   mkdir -p "$roots"
   # Two at once would make two; the second waits and finds the first one's.
   exec 9>"$roots/lock"

@@ -14,8 +14,17 @@ pub(super) struct Instance(Child);
 impl Instance {
     /// Starts one with the configuration of the network's own.
     pub(super) fn start(field: &Field<'_>, worker: &str) -> anyhow::Result<Self> {
+        Self::start_in(field, worker, &[])
+    }
+
+    /// The same with these variables in its environment.
+    pub(super) fn start_in(
+        field: &Field<'_>,
+        worker: &str,
+        variables: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         let config = field.network.data().join("config").join(format!("{worker}.toml"));
-        Self::start_with(field, worker, &config)
+        Self::spawn(field, worker, &config, variables)
     }
 
     /// Starts one with a configuration of its own. What it says is with the network's other logs.
@@ -24,6 +33,15 @@ impl Instance {
         worker: &str,
         config: &Path,
     ) -> anyhow::Result<Self> {
+        Self::spawn(field, worker, config, &[])
+    }
+
+    fn spawn(
+        field: &Field<'_>,
+        worker: &str,
+        config: &Path,
+        variables: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         let name = config.file_stem().and_then(|stem| stem.to_str()).unwrap_or(worker);
         let log = field.network.data().join("log").join(format!("{name}-more.log"));
         let log = File::options().create(true).append(true).open(log)?;
@@ -31,6 +49,7 @@ impl Instance {
         let mut command = field.network.command(&["run", worker, "--config", config]);
         let child = command
             .env("HYPERHASH_HTTP__LISTEN", "127.0.0.1:0")
+            .envs(variables.iter().copied())
             .stdout(log.try_clone()?)
             .stderr(log)
             .kill_on_drop(true)

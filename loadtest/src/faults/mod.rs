@@ -36,6 +36,10 @@ mod link;
 
 mod uplink;
 
+mod hearing;
+
+mod clock;
+
 mod power;
 
 mod bitcoin;
@@ -149,6 +153,13 @@ pub const ALL: &[Scenario] = &[
         in_short: false,
         needs: Needs::Nothing,
         act: |field| Box::pin(uplink::slow(field)),
+    },
+    Scenario {
+        name: "link-gone",
+        what: "the node has no link for an hour's shares, then it has",
+        in_short: true,
+        needs: Needs::Nothing,
+        act: |field| Box::pin(uplink::gone(field)),
     },
     Scenario {
         name: "hub-killed",
@@ -268,6 +279,13 @@ pub const ALL: &[Scenario] = &[
         in_short: false,
         needs: Needs::Nothing,
         act: |field| Box::pin(blocks::ingress_killed(field)),
+    },
+    Scenario {
+        name: "clock-off",
+        what: "the clock of the node's host, then of Core's, is 10 minutes wrong",
+        in_short: false,
+        needs: Needs::Nothing,
+        act: |field| Box::pin(clock::off(field)),
     },
     Scenario {
         name: "poison-messages",

@@ -1,7 +1,8 @@
-//! The node's link to the hub, when it is bad.
+//! The node's link to the hub, when it is bad and when it is gone.
 
 use super::{
-    Field,
+    Field, Scale,
+    hearing::{Heard, Hearing},
     link::{Link, Weather},
 };
 use crate::network;
@@ -10,6 +11,12 @@ use rustix::process::Signal;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use tokio::time::sleep;
 use worker_runtime::clock::Clock as _;
+
+/// An hour of shares of the network's two miners, at the dozen a minute that a miner should send.
+const AN_HOUR: usize = 2 * 12 * 60;
+
+/// Enough to see the same, and what is waited for at a time.
+const PORTION: usize = 60;
 
 /// The node mines over a link of 200 ms each way that loses 1 % of its segments, and once has to
 /// open it anew.
@@ -26,6 +33,36 @@ pub(super) async fn slow(field: &mut Field<'_>) -> anyhow::Result<()> {
     let took = field.network.clock().monotonic().saturating_sub(begun);
     let (bytes, lost) = (detour.link.bytes(), detour.link.lost());
     field.note(format!("{bytes} bytes over the slow link in {took:?}, {lost} segments lost"));
+    detour.end(field).await
+}
+
+/// Nothing passes between node and hub while the node takes an hour of shares. When the link is
+/// back, each of them arrives, or is refused by name because its tip is too old.
+pub(super) async fn gone(field: &mut Field<'_>) -> anyhow::Result<()> {
+    let detour = Detour::begin(field).await?;
+    field.work_for_a_while(Duration::from_secs(2)).await;
+    let hearing = Hearing::begin(field.network).await?;
+    detour.link.turn(Weather::Gone);
+    let (passed, begun) = (detour.link.bytes(), field.network.clock().monotonic());
+    let portions = match field.scale {
+        Scale::Short => 1,
+        Scale::Full => AN_HOUR.div_ceil(PORTION),
+    };
+    for _ in 0..portions {
+        field.until_acknowledged(PORTION).await?;
+    }
+    let cut = field.network.clock().monotonic().saturating_sub(begun);
+    ensure!(detour.link.bytes() == passed, "something passed over a link that was gone");
+
+    let healed = field.network.clock().monotonic();
+    detour.link.turn(Weather::Fair);
+    let Heard { accepted, refused } = hearing.until_all(field.network).await?;
+    let took = field.network.clock().monotonic().saturating_sub(healed);
+    field.note(format!(
+        "{} shares acknowledged around {cut:?} without a link; when it was back, {accepted} were \
+         accepted and {refused} refused as too late within {took:?}",
+        accepted.saturating_add(refused)
+    ));
     detour.end(field).await
 }
 
