@@ -124,22 +124,46 @@ impl Detour {
     }
 }
 
-/// Where a leaf's configuration says that the hub is.
+/// Where a leaf's configuration says that the hub is, whose only server it must be.
 fn hub_of(config: &str) -> anyhow::Result<SocketAddr> {
-    let url = config.lines().find_map(|line| line.trim().strip_prefix("url: \"tls://"));
-    let address = url.and_then(|rest| rest.strip_suffix('"'));
+    let urls = config.lines().find_map(|line| line.trim().strip_prefix("urls: [\"tls://"));
+    let address = urls.and_then(|rest| rest.strip_suffix("\"]"));
     let address = address.context("the leaf's configuration names no hub")?;
-    Ok(address.parse()?)
+    address.parse().context("the leaf's configuration names more than one hub")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
+    use streams::config;
+    use subjects::NodeId;
+
+    /// The configuration that the dev network writes, with these servers of the hub.
+    fn written(hub: &[&str]) -> String {
+        let node: NodeId = "n1".parse().unwrap();
+        let file = |name: &str| Path::new("/tls").join(name);
+        let leaf = config::Leaf {
+            node: node.clone(),
+            clients: "127.0.0.1:4222".parse().unwrap(),
+            monitor: "127.0.0.1:8222".parse().unwrap(),
+            store: "/store".into(),
+            store_bytes: 1,
+            hub: hub.iter().map(|address| format!("tls://{address}")).collect(),
+            tls: config::Tls { ca: file("ca"), cert: file("cert"), key: file("key") },
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let nodes = vec![streams::Node { id: node, lanes: Vec::new() }];
+        let network = streams::Network::new(nodes).unwrap();
+        let keys = streams::keys::mint(folder.path(), &network, subjects::Timestamp(0)).unwrap();
+        config::leaf(&leaf, &keys).unwrap()
+    }
 
     #[test]
-    fn the_hub_is_found_in_the_configuration() {
-        let config = "listen: \"127.0.0.1:1\"\n    url: \"tls://127.0.0.1:7422\"\n";
-        assert_eq!(hub_of(config).unwrap(), "127.0.0.1:7422".parse().unwrap());
+    fn the_hub_is_found_in_the_configuration_that_we_write() {
+        let one = written(&["127.0.0.1:7422"]);
+        assert_eq!(hub_of(&one).unwrap(), "127.0.0.1:7422".parse().unwrap());
+        assert!(hub_of(&written(&["127.0.0.1:7422", "127.0.0.1:7423"])).is_err());
         assert!(hub_of("listen: \"127.0.0.1:1\"").is_err());
     }
 }
