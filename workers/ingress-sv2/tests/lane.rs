@@ -11,64 +11,26 @@ mod support;
 
 use ingress_sv2::{
     domain::{
-        lane::{Lane, NotInFlight, NotTaken, Taken},
+        lane::{Lane, NotInFlight, NotTaken},
         ledger::Ledger,
         miner::Miner,
     },
     wire::Frames,
 };
-use mining::{Network, Policy};
 use proptest::prelude::*;
 use std::{sync::Arc, time::Duration};
 use stratum_core::parsers_sv2::{AnyMessageOwned, MiningOwned};
 use subjects::{
-    BlockHash, BootEpoch, Exponent, Lane as LaneNumber, NodeId, TemplateId, Timestamp, Work,
-    shares::{Extranonce, Job, JobKind, MAX_SHARES, Submitted, WorkSource},
+    Timestamp, Work,
+    shares::{Job, MAX_SHARES, Submitted},
 };
-use support::{client, work::ADDRESS};
+use support::{
+    client,
+    shares::{job, lane, miner, taken},
+};
 
 const CAPACITY: usize = 40;
 const CONNECTIONS: usize = 3;
-
-fn taken(job: &Arc<Job>, miner: &Arc<Miner>, sequence: u32, tips: u64) -> Taken {
-    Taken {
-        tips,
-        job: Arc::clone(job),
-        miner: Arc::clone(miner),
-        channel: 7,
-        sequence,
-        extranonce: Extranonce::new(&[1; 13]).unwrap(),
-        ntime: 1,
-        nonce: sequence,
-        version: 0x2000_0000,
-        at: Timestamp(1_000 + u64::from(sequence)),
-    }
-}
-
-fn job() -> Arc<Job> {
-    Arc::new(Job {
-        source: WorkSource::Template {
-            template: TemplateId([1; 16]),
-            prevhash: BlockHash([2; 32]),
-        },
-        kind: JobKind::Extended,
-        exponent: Exponent::clamped(0),
-        extranonce_prefix: Extranonce::new(&[1, 44, 0, 2, 0, 0, 7]).unwrap(),
-        extranonce_length: 20,
-        identity: ADDRESS.to_owned(),
-        version_mask: 0,
-    })
-}
-
-fn miner(worker: &str) -> Arc<Miner> {
-    let user = format!("{ADDRESS}.{worker}");
-    let policy = Policy::addresses_only();
-    Arc::new(Miner::parse(user.as_bytes(), Network::Signet, &policy).unwrap())
-}
-
-fn lane<R>(capacity: usize) -> Lane<R> {
-    Lane::new(NodeId::core(), LaneNumber(3), BootEpoch(9), capacity)
-}
 
 #[derive(Clone, Copy, Debug)]
 enum Step {

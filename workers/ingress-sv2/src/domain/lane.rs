@@ -104,6 +104,11 @@ impl<R> Lane<R> {
         self.open.len() + self.in_flight.as_ref().map_or(0, |(_, replies)| replies.len())
     }
 
+    /// Shares that are in no batch yet.
+    pub fn waiting(&self) -> usize {
+        self.open.len()
+    }
+
     /// Whether every share that was taken is stored.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

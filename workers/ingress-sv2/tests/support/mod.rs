@@ -4,5 +4,6 @@
 
 pub mod client;
 pub mod pool;
+pub mod shares;
 pub mod transcript;
 pub mod work;
