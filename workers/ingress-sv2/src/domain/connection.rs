@@ -1,9 +1,15 @@
 //! One connection: what its client may say when, and what it is told.
 
+mod terms;
+
+mod share;
+
+mod deadline;
+
 use crate::{
     domain::{
         Moment,
-        channel::{Channel, Good, Terms},
+        channel::{Channel, Good},
         closing::Closing,
         lane::{NotTaken, Taken},
         ledger::Ledger,
@@ -13,32 +19,19 @@ use crate::{
         selection::Work,
         setup::{self, Client, Refusal},
     },
-    wire::{Frames, GROUP_CHANNEL, Inbound, Submit},
+    wire::{Frames, GROUP_CHANNEL, Inbound},
 };
-use mining::{Hashrate, InvalidHashrate, Target, target::easiest_within};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use stratum_core::{
     common_messages_sv2::SetupConnection,
-    mining_sv2::{
-        CloseChannel, ERROR_CODE_OPEN_MINING_CHANNEL_CHANNEL_CAPACITY_EXHAUSTED,
-        ERROR_CODE_OPEN_MINING_CHANNEL_EXTENDED_CHANNELS_NOT_SUPPORTED_FOR_STANDARD_JOBS,
-        ERROR_CODE_OPEN_MINING_CHANNEL_MAX_TARGET_OUT_OF_RANGE,
-        ERROR_CODE_OPEN_MINING_CHANNEL_MIN_EXTRANONCE_SIZE_TOO_LARGE,
-        ERROR_CODE_SET_CUSTOM_MINING_JOB_JD_NOT_SUPPORTED,
-        ERROR_CODE_UPDATE_CHANNEL_INVALID_CHANNEL_ID,
-        ERROR_CODE_UPDATE_CHANNEL_MAX_TARGET_OUT_OF_RANGE, OpenExtendedMiningChannel,
-        OpenStandardMiningChannel, UpdateChannel,
-    },
+    mining_sv2::{CloseChannel, ERROR_CODE_SET_CUSTOM_MINING_JOB_JD_NOT_SUPPORTED},
 };
 use subjects::{
-    Exponent,
     blocks::Claimed,
     sessions::{Changed, Event, NetworkClass, Protocol},
     shares::{JobKind, Reason},
 };
-
-/// Why a channel is closed that has handed in as many proofs on one tip as are remembered.
-const PROOFS_EXHAUSTED: &str = "too-many-shares-on-one-tip";
+use terms::{Wish, extended_problem, refuse};
 
 /// What a connection shares with all others.
 pub trait Desk {
@@ -91,15 +84,6 @@ pub struct Connection {
     /// When the channels' targets are looked at next without a share.
     check_at: Option<Duration>,
     rtt_ms: Option<u32>,
-}
-
-/// What a client asks for with a channel of either kind.
-struct Wish<'a> {
-    request_id: u32,
-    user_identity: &'a [u8],
-    hash_rate: f32,
-    max_target: Target,
-    kind: JobKind,
 }
 
 impl Connection {
@@ -228,105 +212,10 @@ impl Connection {
         setup::check(setup)
     }
 
-    fn open(&mut self, wish: &Wish<'_>, moment: Moment, desk: &mut impl Desk, out: &mut Outbox) {
-        match self.terms(wish, desk) {
-            Ok(terms) => self.open_on(terms, wish.request_id, moment, out),
-            Err(code) => refuse(wish.request_id, code, out),
-        }
-    }
-
-    fn terms(&mut self, wish: &Wish<'_>, desk: &mut impl Desk) -> Result<Terms, &'static str> {
-        let rules = &self.rules;
-        if self.channels.len() >= rules.max_channels {
-            return Err(ERROR_CODE_OPEN_MINING_CHANNEL_CHANNEL_CAPACITY_EXHAUSTED);
-        }
-        let miner = Miner::parse(wish.user_identity, rules.network, &rules.policy)
-            .map_err(|error| error.code())?;
-        let suits = self.suiting(wish.hash_rate).map_err(|_| InvalidHashrate::CODE)?;
-        let easiest = self
-            .easiest(wish.max_target)
-            .ok_or(ERROR_CODE_OPEN_MINING_CHANNEL_MAX_TARGET_OUT_OF_RANGE)?;
-        let start = || rules.starting_hashrate.exponent(rules.shares_per_minute);
-        let hardest = self.work.tip.hardest_exponent();
-        let number =
-            desk.number().ok_or(ERROR_CODE_OPEN_MINING_CHANNEL_CHANNEL_CAPACITY_EXHAUSTED)?;
-        Ok(Terms {
-            id: self.next_channel,
-            number,
-            kind: wish.kind,
-            miner: Arc::new(miner),
-            easiest,
-            exponent: suits.unwrap_or_else(start).min(hardest).max(easiest),
-        })
-    }
-
-    /// The exponent that suits a stated hashrate; `None` for 0, which proxies without miners say.
-    fn suiting(&self, hash_rate: f32) -> Result<Option<Exponent>, InvalidHashrate> {
-        let rate = Hashrate::from_sv2(hash_rate)?;
-        let stated = rate > Hashrate::default();
-        Ok(stated.then(|| rate.exponent(self.rules.shares_per_minute)))
-    }
-
-    /// The easiest target that both sides accept; `None` when that would be harder than a block.
-    fn easiest(&self, max_target: Target) -> Option<Exponent> {
-        let asked = easiest_within(max_target)?;
-        let hardest = self.work.tip.hardest_exponent();
-        (asked <= hardest.max(self.rules.floor)).then(|| asked.max(self.rules.floor))
-    }
-
-    fn open_on(&mut self, terms: Terms, request_id: u32, moment: Moment, out: &mut Outbox) {
-        let id = terms.id;
-        let opened =
-            Channel::open(terms, request_id, &self.rules, &self.work, moment, &mut out.frames);
-        let Some(channel) = opened else {
-            return refuse(
-                request_id,
-                ERROR_CODE_OPEN_MINING_CHANNEL_CHANNEL_CAPACITY_EXHAUSTED,
-                out,
-            );
-        };
-        self.next_channel = self.next_channel.saturating_add(1);
-        let check = channel.next_check(self.rules.shares_per_minute, moment.elapsed);
-        self.channels.insert(id, channel);
-        self.look_in(check, moment.elapsed);
-        self.tell(id, Event::Opened, None, moment, out);
-    }
-
     fn look_in(&mut self, wait: Option<Duration>, now: Duration) {
         if let Some(at) = wait.map(|wait| now.saturating_add(wait)) {
             self.check_at = Some(self.check_at.map_or(at, |check| check.min(at)));
         }
-    }
-
-    fn update(&mut self, update: &UpdateChannel<'_>, moment: Moment, out: &mut Outbox) {
-        let id = update.channel_id;
-        match self.wanted(update) {
-            Ok((easiest, suits)) => {
-                let Some(channel) = self.channels.get_mut(&id) else { return };
-                let stated = suits.is_some();
-                let changed = channel.renegotiate(easiest, suits, moment, &mut out.frames);
-                let check = channel.next_check(self.rules.shares_per_minute, moment.elapsed);
-                self.look_in(check, moment.elapsed);
-                if changed || stated {
-                    self.tell(id, Event::Renegotiated, None, moment, out);
-                }
-            }
-            Err(code) => out.frames.update_error(id, code),
-        }
-    }
-
-    fn wanted(
-        &self,
-        update: &UpdateChannel<'_>,
-    ) -> Result<(Exponent, Option<Exponent>), &'static str> {
-        if !self.channels.contains_key(&update.channel_id) {
-            return Err(ERROR_CODE_UPDATE_CHANNEL_INVALID_CHANNEL_ID);
-        }
-        let suits = self.suiting(update.nominal_hash_rate).map_err(|_| InvalidHashrate::CODE)?;
-        let max_target = Target::from_le_bytes(update.maximum_target.to_array());
-        let easiest =
-            self.easiest(max_target).ok_or(ERROR_CODE_UPDATE_CHANNEL_MAX_TARGET_OUT_OF_RANGE)?;
-        Ok((easiest, suits))
     }
 
     fn close(
@@ -360,139 +249,11 @@ impl Connection {
         }
     }
 
-    fn share(
-        &mut self,
-        share: &Submit<'_>,
-        moment: Moment,
-        desk: &mut impl Desk,
-        out: &mut Outbox,
-    ) {
-        let id = share.channel_id;
-        let Some(channel) = self.channels.get_mut(&id) else {
-            out.frames.share_error(id, share.sequence_number, Reason::InvalidChannelId.code());
-            out.rejected.push((None, Reason::InvalidChannelId));
-            return;
-        };
-        match channel.submit(share, &self.rules, &self.work, moment) {
-            Ok(mut good) => {
-                out.claims.extend(good.claim.take());
-                self.hand_in(id, good, moment.elapsed, desk, out);
-                self.after_share(id, moment, desk, out);
-            }
-            Err(reason) => {
-                let miner = Arc::clone(&channel.miner);
-                turn_down(id, share.sequence_number, miner, reason, out);
-            }
-        }
-    }
-
-    fn hand_in(
-        &mut self,
-        id: u32,
-        good: Good,
-        read_at: Duration,
-        desk: &mut impl Desk,
-        out: &mut Outbox,
-    ) {
-        let Good { taken, work, claim } = good;
-        let (sequence, miner) = (taken.sequence, Arc::clone(&taken.miner));
-        match desk.offer(taken) {
-            Ok(()) => self.ledger.took(id, sequence, work, read_at),
-            Err((NotTaken::Full, taken)) => {
-                self.stalled = Some((id, Good { taken, work, claim }, read_at));
-            }
-            Err((NotTaken::TipClosed, _)) => {
-                turn_down(id, sequence, miner, Reason::StaleShare, out);
-            }
-        }
-    }
-
-    /// Adjusts the target, and closes a channel whose proofs can no longer be told apart.
-    fn after_share(&mut self, id: u32, moment: Moment, desk: &mut impl Desk, out: &mut Outbox) {
-        let Some(channel) = self.channels.get_mut(&id) else { return };
-        if channel.is_exhausted() {
-            out.frames.close_channel(id, PROOFS_EXHAUSTED);
-            self.end_channel(id, PROOFS_EXHAUSTED, moment, desk, out);
-        } else if channel.adjust(&self.rules, moment, &mut out.frames) {
-            let check = channel.next_check(self.rules.shares_per_minute, moment.elapsed);
-            self.look_in(check, moment.elapsed);
-            self.tell(id, Event::Renegotiated, None, moment, out);
-        }
-    }
-
-    /// The lane has room again: hands in the share that waited for it.
-    pub fn resume(&mut self, desk: &mut impl Desk, out: &mut Outbox) {
-        if let Some((id, good, read_at)) = self.stalled.take() {
-            self.hand_in(id, good, read_at, desk, out);
-        }
-    }
-
-    /// The bus has stored the `count` oldest shares that the lane took from this connection.
-    pub fn stored(&mut self, count: usize, out: &mut Outbox) {
-        let channels = &self.channels;
-        let is_open = |id| channels.contains_key(&id);
-        out.acknowledged.extend(self.ledger.stored(count, is_open, &mut out.frames));
-    }
-
     /// Other work is current.
     pub fn follow(&mut self, work: Arc<Work>, moment: Moment, out: &mut Outbox) {
         self.work = work;
         for channel in self.channels.values_mut() {
             channel.follow(&self.work, moment.at, &mut out.frames);
-        }
-    }
-
-    /// When [`Connection::tick`] is to be called at the latest, if ever.
-    pub fn deadline(&self) -> Option<Duration> {
-        let rules = &self.rules;
-        let owed = match (&self.client, self.channels.is_empty()) {
-            (None, _) => Some(self.waiting_since.saturating_add(rules.setup_deadline)),
-            (Some(_), true) => Some(self.waiting_since.saturating_add(rules.channel_deadline)),
-            (Some(_), false) => None,
-        };
-        let idle = self.heard_at.saturating_add(rules.idle_deadline);
-        // A connection that we do not read is not to blame for its silence.
-        let idle = self.wants_input().then_some(idle);
-        [owed, idle, self.check_at].into_iter().flatten().min()
-    }
-
-    /// Time has passed.
-    ///
-    /// # Errors
-    ///
-    /// When a deadline was missed.
-    pub fn tick(&mut self, moment: Moment, out: &mut Outbox) -> Result<(), Closing> {
-        let now = moment.elapsed;
-        let passed = |since: Duration, deadline| now.saturating_sub(since) >= deadline;
-        if self.client.is_none() && passed(self.waiting_since, self.rules.setup_deadline) {
-            return Err(Closing::SetupDeadline);
-        }
-        if self.channels.is_empty() && passed(self.waiting_since, self.rules.channel_deadline) {
-            return Err(Closing::ChannelDeadline);
-        }
-        if self.wants_input() && passed(self.heard_at, self.rules.idle_deadline) {
-            return Err(Closing::Idle);
-        }
-        if self.check_at.is_some_and(|at| at <= now) {
-            self.ease(moment, out);
-        }
-        Ok(())
-    }
-
-    /// Looks at every channel's target, as if a share had just not come.
-    fn ease(&mut self, moment: Moment, out: &mut Outbox) {
-        self.check_at = None;
-        let mut eased = Vec::new();
-        let rate = self.rules.shares_per_minute;
-        for channel in self.channels.values_mut() {
-            if channel.adjust(&self.rules, moment, &mut out.frames) {
-                eased.push(channel.id);
-            }
-            let at = channel.next_check(rate, moment.elapsed).map(|wait| moment.elapsed + wait);
-            self.check_at = self.check_at.into_iter().chain(at).min();
-        }
-        for id in eased {
-            self.tell(id, Event::Renegotiated, None, moment, out);
         }
     }
 
@@ -541,50 +302,4 @@ impl Connection {
             reason: reason.map(str::to_owned),
         });
     }
-}
-
-impl<'a> Wish<'a> {
-    fn standard(open: &'a OpenStandardMiningChannel<'_>) -> Self {
-        Self {
-            request_id: open.request_id,
-            user_identity: open.user_identity.as_ref(),
-            hash_rate: open.nominal_hash_rate,
-            max_target: Target::from_le_bytes(open.max_target.to_array()),
-            kind: JobKind::Standard,
-        }
-    }
-
-    fn extended(open: &'a OpenExtendedMiningChannel<'_>) -> Self {
-        Self {
-            request_id: open.request_id,
-            user_identity: open.user_identity.as_ref(),
-            hash_rate: open.nominal_hash_rate,
-            max_target: Target::from_le_bytes(open.max_target.to_array()),
-            kind: JobKind::Extended,
-        }
-    }
-}
-
-/// Why this connection cannot have that extended channel, before its miner is looked at.
-fn extended_problem(
-    standard_only: bool,
-    open: &OpenExtendedMiningChannel<'_>,
-) -> Option<&'static str> {
-    if standard_only {
-        return Some(
-            ERROR_CODE_OPEN_MINING_CHANNEL_EXTENDED_CHANNELS_NOT_SUPPORTED_FOR_STANDARD_JOBS,
-        );
-    }
-    let too_large = open.min_extranonce_size > u16::from(mining::SV2_ROLLED_LENGTH);
-    too_large.then_some(ERROR_CODE_OPEN_MINING_CHANNEL_MIN_EXTRANONCE_SIZE_TOO_LARGE)
-}
-
-fn refuse(request_id: u32, code: &'static str, out: &mut Outbox) {
-    out.frames.open_error(request_id, code);
-    out.refused.push(code);
-}
-
-fn turn_down(id: u32, sequence: u32, miner: Arc<Miner>, reason: Reason, out: &mut Outbox) {
-    out.frames.share_error(id, sequence, reason.code());
-    out.rejected.push((Some(miner), reason));
 }

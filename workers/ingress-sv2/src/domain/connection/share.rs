@@ -1,0 +1,93 @@
+//! What becomes of a share, until the bus has stored it.
+
+use super::{Connection, Desk, Outbox};
+use crate::{
+    domain::{Moment, channel::Good, lane::NotTaken, miner::Miner},
+    wire::Submit,
+};
+use std::{sync::Arc, time::Duration};
+use subjects::{sessions::Event, shares::Reason};
+
+/// Why a channel is closed that has handed in as many proofs on one tip as are remembered.
+const PROOFS_EXHAUSTED: &str = "too-many-shares-on-one-tip";
+
+impl Connection {
+    pub(super) fn share(
+        &mut self,
+        share: &Submit<'_>,
+        moment: Moment,
+        desk: &mut impl Desk,
+        out: &mut Outbox,
+    ) {
+        let id = share.channel_id;
+        let Some(channel) = self.channels.get_mut(&id) else {
+            out.frames.share_error(id, share.sequence_number, Reason::InvalidChannelId.code());
+            out.rejected.push((None, Reason::InvalidChannelId));
+            return;
+        };
+        match channel.submit(share, &self.rules, &self.work, moment) {
+            Ok(mut good) => {
+                out.claims.extend(good.claim.take());
+                self.hand_in(id, good, moment.elapsed, desk, out);
+                self.after_share(id, moment, desk, out);
+            }
+            Err(reason) => {
+                let miner = Arc::clone(&channel.miner);
+                turn_down(id, share.sequence_number, miner, reason, out);
+            }
+        }
+    }
+
+    fn hand_in(
+        &mut self,
+        id: u32,
+        good: Good,
+        read_at: Duration,
+        desk: &mut impl Desk,
+        out: &mut Outbox,
+    ) {
+        let Good { taken, work, claim } = good;
+        let (sequence, miner) = (taken.sequence, Arc::clone(&taken.miner));
+        match desk.offer(taken) {
+            Ok(()) => self.ledger.took(id, sequence, work, read_at),
+            Err((NotTaken::Full, taken)) => {
+                self.stalled = Some((id, Good { taken, work, claim }, read_at));
+            }
+            Err((NotTaken::TipClosed, _)) => {
+                turn_down(id, sequence, miner, Reason::StaleShare, out);
+            }
+        }
+    }
+
+    /// Adjusts the target, and closes a channel whose proofs can no longer be told apart.
+    fn after_share(&mut self, id: u32, moment: Moment, desk: &mut impl Desk, out: &mut Outbox) {
+        let Some(channel) = self.channels.get_mut(&id) else { return };
+        if channel.is_exhausted() {
+            out.frames.close_channel(id, PROOFS_EXHAUSTED);
+            self.end_channel(id, PROOFS_EXHAUSTED, moment, desk, out);
+        } else if channel.adjust(&self.rules, moment, &mut out.frames) {
+            let check = channel.next_check(self.rules.shares_per_minute, moment.elapsed);
+            self.look_in(check, moment.elapsed);
+            self.tell(id, Event::Renegotiated, None, moment, out);
+        }
+    }
+
+    /// The lane has room again: hands in the share that waited for it.
+    pub fn resume(&mut self, desk: &mut impl Desk, out: &mut Outbox) {
+        if let Some((id, good, read_at)) = self.stalled.take() {
+            self.hand_in(id, good, read_at, desk, out);
+        }
+    }
+
+    /// The bus has stored the `count` oldest shares that the lane took from this connection.
+    pub fn stored(&mut self, count: usize, out: &mut Outbox) {
+        let channels = &self.channels;
+        let is_open = |id| channels.contains_key(&id);
+        out.acknowledged.extend(self.ledger.stored(count, is_open, &mut out.frames));
+    }
+}
+
+fn turn_down(id: u32, sequence: u32, miner: Arc<Miner>, reason: Reason, out: &mut Outbox) {
+    out.frames.share_error(id, sequence, reason.code());
+    out.rejected.push((Some(miner), reason));
+}
