@@ -20,6 +20,8 @@ pub mod bench;
 
 pub mod cli;
 
+mod node;
+
 mod key;
 
 mod partitions;

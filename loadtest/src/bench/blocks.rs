@@ -2,12 +2,13 @@
 
 use super::{
     Lab, Setting,
-    chain::{Node, Times},
     figure::{Figure, Goal},
+    times::Times,
 };
 use crate::{
     miner::{self, Event, MinerConfig},
     network::Network,
+    node::Node,
     sv2::client::Device,
 };
 use anyhow::{Context as _, ensure};

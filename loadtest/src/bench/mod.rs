@@ -13,7 +13,7 @@ mod lab;
 
 mod page;
 
-mod chain;
+mod times;
 
 mod tips;
 

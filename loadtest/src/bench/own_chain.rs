@@ -172,7 +172,7 @@ pub fn template(
         }],
         merkle_path: (0..levels).map(|level| MerkleHash([level; 32])).collect(),
         coinbase_rule: CoinbaseRule {
-            rules_version: 1,
+            rules_version: mining::RULES_VERSION,
             treasury_script: HexBytes([[0x51, 0x20].as_slice(), &[0x7e; 32]].concat()),
             tag: "/hyperhash/".to_owned(),
             version_mask: VERSION_MASK,

@@ -5,30 +5,27 @@
 //! tip has the difficulty of mainnet, so that none solves a block, and the target is the easiest
 //! there is, so that nearly every hash counts.
 
+use super::own_chain;
 use anyhow::Context as _;
 use bitcoin::{Address, ScriptBuf, WitnessProgram, WitnessVersion};
 use mining::{
     Identity, Job, Network, Payee, Prefix, SV2_EXTRANONCE_LENGTH, SV2_ROLLED_LENGTH, ShareFields,
-    TipWork, VERSION_MASK, WorkTemplate, coinbase::bip34_push, judge,
+    TipWork, VERSION_MASK, WorkTemplate, judge,
 };
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use subjects::{
-    BlockHash, BootEpoch, Exponent, HexBytes, Lane, NodeId, Sats, Timestamp,
+    BlockHash, BootEpoch, Exponent, Lane, NodeId, Timestamp,
     shares::{self, Extranonce, JobKind, MAX_SHARES, Share, Submitted, WorkSource},
-    templates::{CoinbaseRule, MerkleHash, New, Output, Tip},
+    templates::{New, Tip},
 };
 use tokio::task::JoinSet;
 use worker_runtime::{Bus, Publication};
 
 /// The network whose addresses the development stack credits.
 pub const NETWORK: Network = Network::Signet;
-/// A block's compact target on mainnet in 2026: one hash in 2^79.
-const NBITS: u32 = 0x1702_3a04;
 /// A height that no development chain reaches.
 const HEIGHT: u32 = 900_000;
-/// Hashes on the way from the coinbase to the merkle root: a block of some 4 000 transactions.
-const MERKLE_PATH: u8 = 12;
 /// Nonces that are tried for a share of which one in 65 536 does not count.
 const TRIES: u32 = 1_000;
 
@@ -49,16 +46,10 @@ impl Ground {
     /// Never: the template is a good one.
     pub fn new(at: Timestamp) -> anyhow::Result<Self> {
         let prevhash = BlockHash(Sha256::digest(at.0.to_be_bytes()).into());
-        let new = template(at, prevhash)?;
-        let tip = Tip {
-            provider: new.provider.clone(),
-            session: at,
-            prevhash,
-            height: HEIGHT,
-            nbits: NBITS,
-            min_ntime: u32::try_from(at.0 / 1_000)?,
-            template: new.id(),
-        };
+        // A provider of its own: that of the network goes on with its own tips.
+        let provider = "bench".parse()?;
+        let new = New { provider, ..own_chain::template(1, at, HEIGHT, Some(prevhash))? };
+        let tip = own_chain::tip(&new, prevhash, u32::try_from(at.0 / 1_000)?);
         let work = WorkTemplate::new(new.id(), &new)?;
         let on = TipWork::new(&tip)?;
         Ok(Self { new, tip, work, on })
@@ -84,33 +75,6 @@ impl Ground {
     pub const fn tip(&self) -> &Tip {
         &self.tip
     }
-}
-
-fn template(at: Timestamp, prevhash: BlockHash) -> anyhow::Result<New> {
-    let sats = |amount| Sats::new(amount).context("more than the supply");
-    let commitment = [vec![0x6a, 0x24, 0xaa, 0x21, 0xa9, 0xed], vec![0xc0; 32]].concat();
-    Ok(New {
-        provider: "bench".parse()?,
-        session: at,
-        template: 1,
-        height: HEIGHT,
-        prevhash: Some(prevhash),
-        subsidy: sats(312_500_000)?,
-        fees: sats(4_321_987)?,
-        version: 0x2000_0000,
-        coinbase_prefix: HexBytes(bip34_push(HEIGHT)),
-        tx_version: 2,
-        input_sequence: 0xffff_fffe,
-        locktime: HEIGHT - 1,
-        coinbase_outputs: vec![Output { value: Sats::ZERO, script: HexBytes(commitment) }],
-        merkle_path: (0..MERKLE_PATH).map(|level| MerkleHash([level; 32])).collect(),
-        coinbase_rule: CoinbaseRule {
-            rules_version: mining::RULES_VERSION,
-            treasury_script: HexBytes([vec![0x51, 0x20], vec![0x7e; 32]].concat()),
-            tag: "/hyperhash/".to_owned(),
-            version_mask: VERSION_MASK,
-        },
-    })
 }
 
 /// Miners with addresses of their own.

@@ -2,9 +2,10 @@
 
 use super::{
     Lab, Setting,
-    chain::{Node, Times},
     figure::{Figure, Goal},
+    times::Times,
 };
+use crate::node::Node;
 use anyhow::Context as _;
 use serde_json::json;
 use std::time::Duration;
@@ -93,7 +94,7 @@ impl Bench {
         let making = async {
             let address = "tb1qw508d6qejxtdg4y5r3zarvary0c5xw7kxpjzsx";
             let made = json!([1, address, TRIES]);
-            let _hashes: Vec<String> = node.call("generatetoaddress", made).await?;
+            let _hashes: Vec<String> = node.read("generatetoaddress", made).await?;
             anyhow::Ok(clock.monotonic())
         };
         let waiting = async { node.reaches(next).await.map(|_| clock.monotonic()) };

@@ -1,7 +1,8 @@
 //! A bitcoind that dies, and a chain that changes its mind.
 
-use super::{Field, node::Node};
+use super::Field;
 use crate::network::Status;
+use crate::node::Node;
 use anyhow::{Context as _, ensure};
 use serde_json::json;
 use std::time::Duration;

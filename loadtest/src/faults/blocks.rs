@@ -5,9 +5,11 @@ use super::{
     Field,
     asleep::Frozen,
     ledger::{Ledger, parent},
+};
+use crate::{
+    network::{Connection, Status},
     node::Node,
 };
-use crate::network::{Connection, Status};
 use anyhow::{Context as _, ensure};
 use rustix::process::Signal;
 use serde_json::{Value, json};

@@ -50,8 +50,6 @@ mod claims;
 
 mod ledger;
 
-mod node;
-
 mod messages;
 
 mod repeats;

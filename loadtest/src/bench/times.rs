@@ -1,69 +1,8 @@
-//! What benches of bitcoinds share: their RPC, and quantiles of what was timed.
+//! Quantiles of what was timed again and again.
 
 use super::figure::{Figure, Goal};
-use crate::network::Network;
 use anyhow::Context as _;
-use bitcoind_rpc::{Rpc, RpcConfig};
-use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::{Value, json};
 use std::time::Duration;
-use subjects::BlockHash;
-
-/// How long bitcoind may look for a block, or wait for one.
-const LONG: Duration = Duration::from_secs(240);
-
-/// JSON-RPC of one provider's bitcoind.
-#[derive(Debug)]
-pub(super) struct Node(Rpc);
-
-/// A tip, as bitcoind's waiting calls tell it.
-#[derive(Clone, Copy, Debug, Deserialize)]
-pub(super) struct Best {
-    pub(super) hash: BlockHash,
-    pub(super) height: u32,
-}
-
-impl Node {
-    /// The bitcoind of a provider.
-    pub(super) async fn of(network: &Network, provider: &str) -> anyhow::Result<Self> {
-        let status = network.status().await?;
-        let text = |key: &str| status.text(&format!("/endpoints/bitcoinds/{provider}/{key}"));
-        Ok(Self(Rpc::new(RpcConfig::new(text("url")?, text("cookie")?))?))
-    }
-
-    pub(super) async fn call<T: DeserializeOwned>(
-        &self,
-        method: &'static str,
-        parameters: Value,
-    ) -> anyhow::Result<T> {
-        Ok(self.0.call(method, parameters, LONG).await?)
-    }
-
-    /// Connects to its peers, or lets go of them.
-    pub(super) async fn set_peers(&self, connected: bool) -> anyhow::Result<()> {
-        self.call::<Value>("setnetworkactive", json!([connected])).await.map(drop)
-    }
-
-    pub(super) async fn height(&self) -> anyhow::Result<u32> {
-        self.call("getblockcount", json!([])).await
-    }
-
-    /// Waits until its tip has this height. A tip that came before the call is told at once.
-    pub(super) async fn reaches(&self, height: u32) -> anyhow::Result<Best> {
-        let best: Best = self.call("waitforblockheight", json!([height, LONG.as_millis()])).await?;
-        anyhow::ensure!(best.height >= height, "no block at height {height} within {LONG:?}");
-        Ok(best)
-    }
-
-    /// The addresses at which it speaks over ZMQ.
-    pub(super) async fn zmq(&self) -> anyhow::Result<Vec<String>> {
-        let all: Vec<Value> = self.call("getzmqnotifications", json!([])).await?;
-        let address = |one: &Value| one.get("address").and_then(Value::as_str).map(str::to_owned);
-        let mut all: Vec<_> = all.iter().filter_map(address).collect();
-        all.dedup();
-        Ok(all)
-    }
-}
 
 /// What was timed again and again.
 #[derive(Clone, Debug, Default)]
