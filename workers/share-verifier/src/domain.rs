@@ -201,6 +201,9 @@ impl Verifier {
         let shares = (0_u32..).zip(&batch.batch.shares).skip(from);
         for (index, share) in shares.filter(|(index, _)| !spoken.contains(index)) {
             let verdict = match jobs.get(&share.job) {
+                Some(JobStanding::Open(open)) if past.is_closed(open.tip.prevhash()) => {
+                    Err(Reason::TipClosed)
+                }
                 Some(JobStanding::Open(open)) => {
                     let tip = open.tip.prevhash();
                     let proven = self.prove(batch, share, open, turn);

@@ -9,6 +9,7 @@ use mining::Fingerprint;
 use std::collections::HashSet;
 use std::collections::{BTreeMap, BTreeSet};
 use subjects::{BlockHash, BootEpoch, shares};
+use worker_runtime::transform::Start;
 
 /// The past of one lane.
 #[derive(Debug, Default)]
@@ -29,6 +30,7 @@ pub(super) struct Past {
     /// The number of the batch that comes next in the epoch, if none is missing.
     pub(super) next: Option<(BootEpoch, u64)>,
     proofs: BTreeMap<BlockHash, Proofs>,
+    closed: BTreeSet<BlockHash>,
 }
 
 /// How much of a lane's past is known.
@@ -47,8 +49,8 @@ pub(super) enum Recalled {
 /// on which the lane mined it before were forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reread {
-    /// They are needed.
-    Wanted(BlockHash),
+    /// They are needed, from here on.
+    Wanted(BlockHash, Start),
     /// They were read; what is missing now is not in the stream.
     Done(BlockHash),
 }
@@ -146,6 +148,16 @@ impl Past {
         self.proofs.insert(tip, proofs);
     }
 
+    /// What was credited on `tip` will never be known: nothing more may be.
+    pub(super) fn close(&mut self, tip: BlockHash) {
+        self.closed.insert(tip);
+    }
+
+    /// Whether nothing more may be credited on a tip.
+    pub(super) fn is_closed(&self, tip: BlockHash) -> bool {
+        self.closed.contains(&tip)
+    }
+
     /// Keeps the proofs of the tip that the lane stands on; all others can be recalled again.
     pub(super) fn forget_other_tips(&mut self) {
         let tip = self.last.and_then(|last| last.tip);
@@ -155,6 +167,7 @@ impl Past {
     /// Lets go of the proofs of tips on which nothing counts any more.
     pub(super) fn forget_tips(&mut self, is_over: impl Fn(BlockHash) -> bool) {
         self.proofs.retain(|tip, _| !is_over(*tip));
+        self.closed.retain(|tip| !is_over(*tip));
     }
 
     /// Hears the lane's message at `sequence` of SHARES.

@@ -3,8 +3,8 @@
 //! First the lane's last accepted message, then its last refused one. Then, for every tip of the
 //! batch at hand that the lane may have used before, its proofs: by walking back through SHARES,
 //! further each time, until the lane's messages are older than the tip. If their templates were
-//! forgotten, because the tip returned after long, those are read again. Sequences say where, no
-//! clock does.
+//! forgotten, because the tip returned after long, those are read again; after so long that this
+//! would be too much, the tip is closed for the lane. Sequences say where, no clock does.
 
 use super::{
     Submission, Verifier,
@@ -40,8 +40,8 @@ impl Verifier {
             Recalled::Accepted => Some(refused()),
             Recalled::Refused => {
                 let past = past?;
-                if let Some(Reread::Wanted(tip)) = past.reread {
-                    return Some(self.templates_of(tip));
+                if let Some(Reread::Wanted(_, from)) = past.reread {
+                    return Some(templates(from));
                 }
                 if let Some(search) = &past.search {
                     return Some(accepted(Start::Sequence(search.from)));
@@ -50,16 +50,6 @@ impl Verifier {
                 let wanted = self.wanted(past, batch).is_some();
                 (wanted && !self.is_stuck(batch.lane)).then(|| accepted(Start::LastPerSubject))
             }
-        }
-    }
-
-    /// The stretch of TEMPLATES that holds all templates on which `tip` was ever mined.
-    fn templates_of(&self, tip: BlockHash) -> Replay {
-        let from = self.templates.said_from(tip).map_or(Start::First, Start::Sequence);
-        Replay {
-            stream: streams::TEMPLATES.to_owned(),
-            filters: vec![New::FILTER.to_owned()],
-            from,
         }
     }
 
@@ -72,7 +62,8 @@ impl Verifier {
                 .templates
                 .turns_of(*tip)
                 .is_some_and(|(first, last)| first <= lanes_turn && last >= lanes_turn);
-            used_before && past.proofs(*tip).is_none() && self.is_open(&batch.batch, *tip)
+            let is_wanted = past.proofs(*tip).is_none() && !past.is_closed(*tip);
+            used_before && is_wanted && self.is_open(&batch.batch, *tip)
         })
     }
 
@@ -113,23 +104,24 @@ impl Verifier {
     pub(super) fn recalled_for(&mut self, batch: &Submission) {
         let progress = self.progress;
         let wanted = self.lanes.get(&batch.lane).and_then(|past| self.wanted(past, batch));
-        let past = self.lanes.entry(batch.lane).or_default();
+        let Self { lanes, templates, stuck, .. } = self;
+        let past = lanes.entry(batch.lane).or_default();
         match past.recalled {
             Recalled::Nothing => past.recalled = Recalled::Accepted,
             Recalled::Accepted => past.recalled = Recalled::Refused,
             Recalled::Refused => match (past.search.take(), past.reread) {
-                (_, Some(Reread::Wanted(tip))) => past.reread = Some(Reread::Done(tip)),
+                (_, Some(Reread::Wanted(tip, _))) => past.reread = Some(Reread::Done(tip)),
                 (None, _) => {
                     let begin = |tip| Search::begin(tip, past.last_sequence);
                     past.search = wanted.map(begin);
                 }
-                (Some(search), done) if search.failed => {
-                    if done == Some(Reread::Done(search.tip)) {
-                        self.stuck.insert(batch.lane, progress);
-                    } else {
-                        past.reread = Some(Reread::Wanted(search.tip));
-                    }
+                (Some(search), Some(Reread::Done(tip))) if search.failed && tip == search.tip => {
+                    stuck.insert(batch.lane, progress);
                 }
+                (Some(search), _) if search.failed => match templates.said_from(search.tip) {
+                    Some(from) => past.reread = Some(Reread::Wanted(search.tip, from)),
+                    None => past.close(search.tip),
+                },
                 (Some(search), _) if search.reached => {
                     past.reread = None;
                     past.remember(search.tip, search.found);
@@ -143,6 +135,11 @@ impl Verifier {
     pub(super) fn is_stuck(&self, lane: Lane) -> bool {
         self.stuck.get(&lane) == Some(&self.progress)
     }
+}
+
+fn templates(from: Start) -> Replay {
+    let filters = vec![New::FILTER.to_owned()];
+    Replay { stream: streams::TEMPLATES.to_owned(), filters, from }
 }
 
 /// The tips of a batch's shares, each once, in ascending order.

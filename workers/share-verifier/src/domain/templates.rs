@@ -8,6 +8,7 @@ use std::{
     sync::Arc,
 };
 use subjects::{BlockHash, ProviderId, TemplateId, shares::Reason};
+use worker_runtime::transform::Start;
 
 /// Where tips are said.
 pub(super) const TIPS: &str = "templates.tip.*";
@@ -19,6 +20,11 @@ const MARGIN_TIPS: u64 = 16;
 const KEPT_TIPS: usize = 10_000;
 /// Templates that are remembered: a tip of two hours with a template every second has 7 200.
 const KEPT_TEMPLATES: usize = 65_536;
+
+/// Messages before the newest tip that are read again at most, for a tip that returns after long:
+/// half of what is remembered, so that they push out none that miners work on. With two templates a
+/// minute that is eleven days.
+const READ_AGAIN: u64 = 32_768;
 
 /// The published templates and tips.
 #[derive(Debug)]
@@ -156,13 +162,17 @@ impl Templates {
     }
 
     /// Where the stream has to be read from to know every template on which a tip was ever mined;
-    /// `None` means from its beginning.
-    pub(super) fn said_from(&self, prevhash: BlockHash) -> Option<u64> {
+    /// `None` when that is longer ago than is read again.
+    pub(super) fn said_from(&self, prevhash: BlockHash) -> Option<Start> {
         let (first, _) = self.turns_of(prevhash)?;
         let kept = u64::try_from(self.turns.len()).ok()?;
-        let oldest = self.newest.checked_sub(kept)?.checked_add(1)?;
-        let before = first.checked_sub(MARGIN_TIPS)?.checked_sub(oldest)?;
-        self.turns.get(usize::try_from(before).ok()?).map(|turn| turn.sequence)
+        let forgotten = self.newest.checked_sub(kept)?;
+        let turn = first.saturating_sub(MARGIN_TIPS);
+        let is_beginning = turn == 0 && forgotten == 0;
+        let place = if is_beginning { 0 } else { turn.checked_sub(forgotten + 1)? };
+        let begin = self.turns.get(usize::try_from(place).ok()?)?.sequence;
+        let is_near = self.last_tip_sequence.saturating_sub(begin) <= READ_AGAIN;
+        is_near.then_some(if is_beginning { Start::First } else { Start::Sequence(begin) })
     }
 
     /// Whether shares on a known tip come too late.

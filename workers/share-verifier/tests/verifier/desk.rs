@@ -176,10 +176,19 @@ impl Desk {
 
     /// Lets other lanes write to the record.
     pub(crate) fn others_write(&mut self, messages: usize) {
-        let subject = "shares.accepted.n2.400".to_owned();
-        let filler = Stored { subject, kind: Accepted::TYPE.to_owned(), body: Vec::new() };
-        let record = self.streams.entry(streams::SHARES.to_owned()).or_default();
-        record.extend(std::iter::repeat_n(filler, messages));
+        self.fill(streams::SHARES, "shares.accepted.n2.400", messages);
+    }
+
+    /// Lets a provider publish what this verifier does not read.
+    pub(crate) fn much_is_published(&mut self, messages: usize) {
+        self.fill(streams::TEMPLATES, "templates.other", messages);
+    }
+
+    fn fill(&mut self, stream: &str, subject: &str, messages: usize) {
+        let kind = Accepted::TYPE.to_owned();
+        let filler = Stored { subject: subject.to_owned(), kind, body: Vec::new() };
+        let filled = self.streams.entry(stream.to_owned()).or_default();
+        filled.extend(std::iter::repeat_n(filler, messages));
     }
 
     /// Stores what another verifier said, without this one's hearing of it.

@@ -58,6 +58,32 @@ fn a_tip_that_returns_after_long_costs_no_honest_share_and_no_wait() {
     assert_eq!((said.credited(), said.reasons()), (0, vec![(0, duplicate), (1, duplicate)]));
 }
 
+/// What was credited on it could only be known by reading more than anybody should.
+#[test]
+fn a_tip_that_returns_after_far_too_long_is_closed_for_those_who_mined_on_it() {
+    let main = work(100);
+    let mut desk = Desk::new(&[&main]);
+    let (mut old, mut new) = (Ingress::new("n1", 300), Ingress::new("n1", 301));
+    assert_eq!(desk.submit(&old.honest(&main, ALICE, 2)).credited(), 2);
+    desk.much_is_published(40_000);
+    for height in 101..161 {
+        let work = work(height);
+        desk.publish(&work);
+        assert_eq!(desk.submit(&old.honest(&work, ALICE, 1)).credited(), 1);
+    }
+    let again = twin(&main);
+    desk.publish(&again);
+    let before = desk.recalled;
+    let said = desk.submit(&old.honest(&again, ALICE, 2));
+    assert_eq!(said.reasons(), [(0, Reason::TipClosed), (1, Reason::TipClosed)]);
+    assert_eq!(desk.submit(&new.honest(&again, ALICE, 1)).credited(), 1);
+    assert!(desk.recalled - before < 100, "{} messages were read", desk.recalled - before);
+    assert_eq!(desk.waits, 0, "nobody waits for what will not be read");
+    let next = work(161);
+    desk.publish(&next);
+    assert_eq!(desk.submit(&old.honest(&next, ALICE, 1)).credited(), 1);
+}
+
 #[test]
 fn a_slow_second_provider_reopens_nothing() {
     let (old, new) = (work(100), work(101));
