@@ -72,6 +72,14 @@ impl Ending {
             Self::Crash => flow::CRASH,
         }
     }
+
+    /// One crash at a time: whoever dies with what it has just got from the dead costs two leases.
+    async fn until_over(self) {
+        match self {
+            Self::Planned => {}
+            Self::Crash => sleep(flow::CRASH).await, // time itself: the lease must run out
+        }
+    }
 }
 
 /// Starts another verifier and waits until it has partitions.
@@ -98,16 +106,14 @@ async fn leave(
     };
     field.network.replace("workers", VERIFIER, signal).await?;
     field.network.ready().await?;
+    ending.until_over().await;
     for instance in instances {
         field.work_for_a_while(BETWEEN_MOVES).await;
         match ending {
             Ending::Planned => instance.end().await?,
-            Ending::Crash => {
-                instance.kill().await?;
-                // One crash at a time: two that overlap may cost two leases.
-                sleep(streams::LEASE).await; // time itself: the lease must run out
-            }
+            Ending::Crash => instance.kill().await?,
         }
+        ending.until_over().await;
     }
     Ok(())
 }

@@ -37,6 +37,7 @@ use bytes::Bytes;
 use connection::Link;
 use publish::Publisher;
 use std::{fmt, sync::Arc, time::Duration};
+use subjects::Timestamp;
 
 /// One connection to the bus. A cheap handle.
 ///
@@ -123,6 +124,8 @@ pub struct StreamInfo {
     pub max_age: Duration,
     /// The server that leads it, where several keep it and have agreed on one.
     pub leader: Option<String>,
+    /// When the server said so, by its clock.
+    pub as_of: Timestamp,
 }
 
 impl fmt::Debug for Bus {

@@ -7,6 +7,7 @@
 
 mod partitions;
 mod standby;
+mod vacancy;
 
 pub use partitions::{HeldPartition, PartitionsConfig, partitions};
 pub use standby::{Held, active_standby};
@@ -15,14 +16,10 @@ use crate::{
     bus::{Bucket, BucketError, Bus},
     metric::Name,
 };
-use rand::Rng;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
-
-/// How often within a lease's length those who wait look whether its holder is gone. What a crash
-/// costs is the lease and the wait for the next look: half a second of six.
-const LOOKS: u32 = 12;
+use vacancy::Vacancy;
 
 /// One lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +78,12 @@ impl LeaseConfig {
     }
 }
 
+/// How long a holder goes on after its last renewal. Whoever has not heard of it for so long knows
+/// that it has stopped, although the server keeps its lease for a while yet.
+fn gives_up_after(ttl: Duration) -> Duration {
+    ttl * 2 / 3
+}
+
 /// Two processes that hold one lease are the worst that can happen here, and a bucket that lets
 /// keys go before their holder gives up would bring it about.
 async fn check_length(bucket: &Bucket, config: &LeaseConfig) -> Result<(), LeaseError> {
@@ -109,21 +112,28 @@ impl Lease {
         config: &LeaseConfig,
         stop: &CancellationToken,
     ) -> Result<Option<Self>, LeaseError> {
+        let mut vacancy = Vacancy::of(bus, config);
+        let acquired = tokio::select! {
+            acquired = Self::acquire_when_free(bus, config, &mut vacancy) => acquired.map(Some),
+            () = stop.cancelled() => Ok(None),
+        };
+        vacancy.close().await;
+        acquired
+    }
+
+    async fn acquire_when_free(
+        bus: &Bus,
+        config: &LeaseConfig,
+        vacancy: &mut Vacancy<'_>,
+    ) -> Result<Self, LeaseError> {
         loop {
-            let attempt = tokio::select! {
-                attempt = Self::try_acquire(bus, config) => attempt,
-                () = stop.cancelled() => return Ok(None),
-            };
-            match attempt {
-                Ok(Some(lease)) => return Ok(Some(lease)),
+            match Self::try_acquire(bus, config).await {
+                Ok(Some(lease)) => return Ok(lease),
                 Ok(None) => {}
                 Err(error) if error.is_final() => return Err(error),
                 Err(error) => tracing::warn!(key = config.key, %error, "cannot take a lease yet"),
             }
-            tokio::select! {
-                () = freed(bus, config) => {}
-                () = stop.cancelled() => return Ok(None),
-            }
+            vacancy.wait().await;
         }
     }
 
@@ -239,7 +249,7 @@ impl Renewal {
     async fn renew_until_lost(&mut self) {
         loop {
             tokio::time::sleep_until(self.sent + self.config.ttl / 3).await;
-            let deadline = self.sent + self.config.ttl * 2 / 3;
+            let deadline = self.sent + gives_up_after(self.config.ttl);
             match timeout_at(deadline, self.renew()).await {
                 Ok(true) => {}
                 Ok(false) | Err(_) => return,
@@ -275,26 +285,4 @@ impl Renewal {
         tracing::warn!(key = self.config.key, %error, "cannot renew a lease yet");
         tokio::time::sleep(self.config.ttl / 20).await;
     }
-}
-
-/// Waits until the lease may be free: a moment after it was given back, or a part of its length
-/// later, because a key that ages out says nothing.
-async fn freed(bus: &Bus, config: &LeaseConfig) {
-    let longest = config.ttl / LOOKS;
-    let wait = rand::thread_rng().gen_range(longest / 2..=longest);
-    let mut watch = bus.bucket(&config.bucket).watch(&config.key);
-    let given_back = async {
-        loop {
-            match watch.next().await {
-                Ok(crate::bus::Change::Removed { .. }) if watch.caught_up() => return,
-                Ok(_) => {}
-                Err(error) => {
-                    tracing::warn!(key = config.key, %error, "cannot watch a lease");
-                    return std::future::pending().await;
-                }
-            }
-        }
-    };
-    drop(tokio::time::timeout(wait, given_back).await);
-    watch.close().await;
 }

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::json;
 use std::time::Duration;
+use subjects::Timestamp;
 
 /// How long an answer of JetStream is awaited. Elections take 4 to 7 s; callers ask again.
 const API_TIMEOUT: Duration = Duration::from_secs(5);
@@ -53,6 +54,8 @@ struct Answer {
 #[derive(Deserialize)]
 struct InfoAnswer {
     created: String,
+    /// The server's time.
+    ts: String,
     config: InfoConfig,
     state: InfoState,
     /// Absent where one server alone keeps it.
@@ -140,8 +143,11 @@ impl Api {
         let call = format!("STREAM.INFO.{stream}");
         let info: InfoAnswer =
             self.call(&call, &json!({})).await.map_err(|error| named(error, stream))?;
-        let created = millis_of_rfc3339(&info.created)
-            .map_err(|reason| BusError::Unreadable { subject: call, reason })?;
+        let millis = |time: &str| {
+            millis_of_rfc3339(time)
+                .map_err(|reason| BusError::Unreadable { subject: call.clone(), reason })
+        };
+        let (created, as_of) = (millis(&info.created)?, Timestamp(millis(&info.ts)?));
         Ok(StreamInfo {
             name: stream.to_owned(),
             created,
@@ -151,6 +157,7 @@ impl Api {
             bytes: info.state.bytes,
             max_age: Duration::from_nanos(info.config.max_age),
             leader: info.cluster.leader,
+            as_of,
         })
     }
 

@@ -95,6 +95,11 @@ impl Bucket {
         Ok(self.bus.stream_info(&self.stream()).await?.max_age)
     }
 
+    /// What time it is by the server's clock, from which the entries have theirs.
+    pub async fn now(&self) -> Result<Timestamp, BucketError> {
+        Ok(self.bus.stream_info(&self.stream()).await?.as_of)
+    }
+
     /// The value of a key, from the stream's leader.
     pub async fn get(&self, key: &str) -> Result<Option<Entry>, BucketError> {
         Ok(self.last(key).await?.and_then(|last| self.entry(last)))

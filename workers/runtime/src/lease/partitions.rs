@@ -2,14 +2,20 @@
 
 mod share;
 
-use super::{LOOKS, Lease, LeaseConfig, LeaseError};
+use super::{
+    Lease, LeaseConfig, LeaseError,
+    vacancy::{AGAIN, LATER, Moment},
+};
 use crate::{
     Bus, Context,
     bus::{Change, ReadError},
 };
 use share::{Holders, PlanInput, plan};
 use std::{collections::BTreeMap, time::Duration};
-use tokio::{task::JoinSet, time::Instant};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep_until},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -108,15 +114,23 @@ impl Spread<'_> {
         F: Future<Output = anyhow::Result<()>> + Send + 'static,
     {
         let filter = format!("{}.>", self.config.prefix);
-        let mut watch = self.bus.bucket(&self.config.bucket).watch(&filter);
+        let bucket = self.bus.bucket(&self.config.bucket);
+        let begun = Moment::ask(&bucket).await.ok();
+        let mut watch = bucket.watch(&filter);
         watch.opened().await?;
-        // A key that ages out says nothing, so the plan is made again and again.
-        let mut tick = tokio::time::interval(self.config.ttl / LOOKS);
         let result = loop {
+            // Done before the clock is waited for, which would cut it off again and again.
+            tokio::select! {
+                opened = watch.opened() => if let Err(error) = opened { break Err(error.into()) },
+                () = ctx.stop.cancelled() => break Ok(()),
+                () = member.lost().cancelled() => break Err(lost()),
+            }
+            let was_there = begun.filter(|_| !watch.caught_up());
+            let next_end = self.holders.next_end();
             tokio::select! {
                 () = ctx.stop.cancelled() => break Ok(()),
                 () = member.lost().cancelled() => {
-                    break Err(anyhow::anyhow!("this instance could not say in time that it lives"));
+                    break Err(lost());
                 }
                 Some(ended) = self.running.join_next() => {
                     if let Err(error) = self.ended(ended) {
@@ -124,14 +138,15 @@ impl Spread<'_> {
                     }
                 }
                 change = watch.next() => {
-                    if let Err(error) = self.note(change) {
+                    if let Err(error) = self.note(change, was_there) {
                         break Err(error.into());
                     }
                     if !watch.caught_up() {
                         continue;
                     }
                 }
-                _ = tick.tick() => {}
+                // A key that ages out says nothing.
+                () = until(next_end) => {}
             }
             if let Err(error) = self.follow_plan(ctx, &work).await {
                 break Err(error.into());
@@ -141,9 +156,18 @@ impl Spread<'_> {
         self.let_go(result).await
     }
 
-    fn note(&mut self, change: Result<Change, ReadError>) -> Result<(), ReadError> {
+    /// Notes a change, which is older than now if it `was_there` when the watch began.
+    fn note(
+        &mut self,
+        change: Result<Change, ReadError>,
+        was_there: Option<Moment>,
+    ) -> Result<(), ReadError> {
         match change? {
-            Change::Put(entry) => self.holders.set(&entry.key, &entry.value, Instant::now()),
+            Change::Put(entry) => {
+                let own_time = |begun: Moment| begun.own_time_of(entry.created_at);
+                let set = was_there.map_or_else(Instant::now, own_time);
+                self.holders.set(&entry.key, &entry.value, set);
+            }
             Change::Removed { key, .. } => self.holders.remove(&key),
         }
         Ok(())
@@ -171,10 +195,13 @@ impl Spread<'_> {
         for partition in plan.take {
             match Lease::try_acquire(self.bus, &self.config.partition(partition)).await {
                 Ok(Some(lease)) => self.begin(partition, lease, work),
-                // Another was faster; the watch will tell.
-                Ok(None) => {}
+                // Another was faster, which the watch will tell; or it will be free in a moment.
+                Ok(None) => self.holders.still_taken(partition, Instant::now(), AGAIN),
                 Err(error) if error.is_final() => return Err(error),
-                Err(error) => tracing::warn!(partition, %error, "cannot take a partition yet"),
+                Err(error) => {
+                    tracing::warn!(partition, %error, "cannot take a partition yet");
+                    self.holders.still_taken(partition, Instant::now(), LATER);
+                }
             }
         }
         let mine = self.held.len();
@@ -233,5 +260,16 @@ impl Spread<'_> {
             result = result.and(self.ended(ended));
         }
         result
+    }
+}
+
+fn lost() -> anyhow::Error {
+    anyhow::anyhow!("this instance could not say in time that it lives")
+}
+
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }

@@ -1,11 +1,15 @@
 //! Who should have what: pure.
 
-use super::PartitionsConfig;
+use super::{super::gives_up_after, PartitionsConfig};
 use std::{collections::BTreeMap, time::Duration};
 use tokio::time::Instant;
 
-/// What the bucket says about members and partitions, with the time at which it was heard. Only
-/// this process's own clock is used: a key that was not renewed for a lease's length has aged out.
+/// What the bucket says about members and partitions, each with the time at which it was set, by
+/// this process's own clock.
+///
+/// A partition that was not renewed for a lease's length has aged out. A member that was not has
+/// given up before: it is forgotten then, so that those who live know what falls to them when its
+/// partitions come free.
 pub(super) struct Holders {
     member_prefix: String,
     partition_prefix: String,
@@ -25,11 +29,11 @@ impl Holders {
         }
     }
 
-    pub(super) fn set(&mut self, key: &str, value: &[u8], heard: Instant) {
+    pub(super) fn set(&mut self, key: &str, value: &[u8], at: Instant) {
         if key.starts_with(&self.member_prefix) {
-            self.members.insert(String::from_utf8_lossy(value).into_owned(), heard);
+            self.members.insert(String::from_utf8_lossy(value).into_owned(), at);
         } else if let Some(partition) = self.partition_of(key) {
-            self.partitions.insert(partition, heard);
+            self.partitions.insert(partition, at);
         }
     }
 
@@ -42,9 +46,22 @@ impl Holders {
     }
 
     pub(super) fn forget_aged(&mut self, now: Instant) {
-        let lives = |heard: &Instant| now.saturating_duration_since(*heard) < self.ttl;
-        self.members.retain(|_, heard| lives(heard));
-        self.partitions.retain(|_, heard| lives(heard));
+        let gives_up_after = gives_up_after(self.ttl);
+        self.members.retain(|_, set| *set + gives_up_after > now);
+        self.partitions.retain(|_, set| *set + self.ttl > now);
+    }
+
+    /// When the next member or partition will be forgotten, if nothing is heard before.
+    pub(super) fn next_end(&self) -> Option<Instant> {
+        let members = self.members.values().map(|set| *set + gives_up_after(self.ttl));
+        let partitions = self.partitions.values().map(|set| *set + self.ttl);
+        members.chain(partitions).min()
+    }
+
+    /// A partition that should be free was not: it is left alone for `pause`.
+    pub(super) fn still_taken(&mut self, partition: u16, now: Instant, pause: Duration) {
+        let set = (now + pause).checked_sub(self.ttl).unwrap_or(now);
+        self.partitions.insert(partition, set);
     }
 
     /// Members that live, in the order of their names.
@@ -135,27 +152,51 @@ mod tests {
         assert_eq!(plan(&second), Plan { hand_over: vec![], take: vec![2, 3] });
     }
 
-    #[test]
-    fn a_member_that_does_not_renew_is_forgotten() {
-        let config = PartitionsConfig {
+    fn holders() -> Holders {
+        Holders::new(&PartitionsConfig {
             bucket: "LEASES".to_owned(),
             prefix: "verifier".to_owned(),
             count: 4,
             holder: "a".to_owned(),
             ttl: Duration::from_secs(3),
-        };
-        let mut holders = Holders::new(&config);
-        let start = Instant::now();
+        })
+    }
+
+    #[test]
+    fn a_member_that_does_not_renew_is_forgotten_before_its_partitions() {
+        let (mut holders, start) = (holders(), Instant::now());
+        let after = |millis| start + Duration::from_millis(millis);
         holders.set("verifier.m.b", b"b", start);
         holders.set("verifier.p.3", b"b", start);
         holders.set("other.p.1", b"b", start);
-        holders.forget_aged(start + Duration::from_millis(2_999));
+        holders.forget_aged(after(1_999));
         assert_eq!((holders.members(), holders.taken()), (vec!["b"], vec![3]));
-        holders.set("verifier.m.b", b"b", start + Duration::from_secs(1));
-        holders.forget_aged(start + Duration::from_secs(3));
-        assert_eq!((holders.members(), holders.taken()), (vec!["b"], vec![]));
+        assert_eq!(holders.next_end(), Some(after(2_000)));
+        holders.set("verifier.m.b", b"b", after(500));
+        holders.forget_aged(after(2_500));
+        assert_eq!((holders.members(), holders.taken()), (vec![], vec![3]));
+        assert_eq!(holders.next_end(), Some(after(3_000)));
+        holders.forget_aged(after(3_000));
+        assert!(holders.taken().is_empty() && holders.next_end().is_none());
+    }
+
+    #[test]
+    fn a_member_that_says_goodbye_is_forgotten_at_once() {
+        let mut holders = holders();
+        holders.set("verifier.m.b", b"b", Instant::now());
         holders.remove("verifier.m.b");
         assert!(holders.members().is_empty());
+    }
+
+    #[test]
+    fn a_partition_that_was_not_free_yet_is_left_alone_for_a_moment() {
+        let (mut holders, start) = (holders(), Instant::now() + Duration::from_secs(60));
+        let pause = Duration::from_millis(50);
+        holders.still_taken(2, start, pause);
+        holders.forget_aged(start);
+        assert_eq!((holders.taken(), holders.next_end()), (vec![2], Some(start + pause)));
+        holders.forget_aged(start + pause);
+        assert!(holders.taken().is_empty());
     }
 
     proptest! {
