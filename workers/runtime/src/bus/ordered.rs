@@ -15,6 +15,7 @@ use crate::{
 use progress::Progress;
 use rand::Rng;
 use std::{fmt, time::Duration};
+use tokio::time::Instant;
 
 /// A stream whose messages go sooner than this may lose its last one before it was read, so that
 /// nobody may wait for that.
@@ -96,6 +97,8 @@ pub struct Ordered {
     breaks: Breaks,
     /// Refusals in a row to begin.
     refusals: u32,
+    /// Until when no other consumer is made.
+    pause_until: Option<Instant>,
     consumer: Option<(String, Puller)>,
 }
 
@@ -122,6 +125,7 @@ impl Ordered {
             pending: 0,
             breaks: Breaks::default(),
             refusals: 0,
+            pause_until: None,
             consumer: None,
         }
     }
@@ -146,6 +150,10 @@ impl Ordered {
     /// something also for an empty stream.
     pub async fn opened(&mut self) -> Result<(), ReadError> {
         while self.consumer.is_none() {
+            if let Some(until) = self.pause_until {
+                self.pause_for(until.saturating_duration_since(Instant::now())).await?;
+                self.pause_until = None;
+            }
             match self.open().await {
                 Ok(()) => {
                     if std::mem::take(&mut self.refusals) > 0 {
@@ -171,7 +179,20 @@ impl Ordered {
     pub async fn next(&mut self) -> Result<Delivery, ReadError> {
         loop {
             self.opened().await?;
-            let Some((_, puller)) = &mut self.consumer else { continue };
+            if let Some(delivery) = self.heard().await? {
+                return Ok(delivery);
+            }
+        }
+    }
+
+    /// The next message of the present consumer; `None` when that broke, so that [`Self::opened`]
+    /// must make another.
+    ///
+    /// May be cancelled often, other than [`Self::next`]: that loses the consumer which it is just
+    /// making, and makes none at all where it is cut off again and again.
+    pub(crate) async fn heard(&mut self) -> Result<Option<Delivery>, ReadError> {
+        loop {
+            let Some((_, puller)) = &mut self.consumer else { return Ok(None) };
             let halt = self.bus.inner.shell.halt.clone();
             let delivered = tokio::select! {
                 delivered = puller.next() => delivered,
@@ -179,13 +200,17 @@ impl Ordered {
             };
             match delivered {
                 Ok(delivery) => {
-                    self.breaks.was_of_use();
                     self.pending = delivery.pending;
+                    // One that only repeats what was handed out is of no use.
                     if self.progress.note(&delivery.position, delivery.pending) {
-                        return Ok(delivery);
+                        self.breaks.was_of_use();
+                        return Ok(Some(delivery));
                     }
                 }
-                Err(broken) => self.restart(broken).await?,
+                Err(broken) => {
+                    self.restart(broken).await;
+                    return Ok(None);
+                }
             }
         }
     }
@@ -343,7 +368,7 @@ impl Ordered {
         format!("{}-{:08x}", self.bus.inner.shell.name, rand::random::<u32>())
     }
 
-    async fn restart(&mut self, broken: Broken) -> Result<(), ReadError> {
+    async fn restart(&mut self, broken: Broken) {
         tracing::debug!(
             stream = self.stream,
             reason = broken,
@@ -353,10 +378,9 @@ impl Ordered {
         let labels = [("stream", self.stream.as_str()), ("reason", broken)];
         let metrics = &self.bus.inner.shell.metrics;
         metrics.counter_with(Name::StreamReaderRestartsTotal, &labels).inc();
+        self.pause_until = Some(Instant::now() + self.breaks.broken());
         // Also one that seems to be gone: its server may only be on its way down or up.
         self.discard().await;
-        let pause = self.breaks.broken();
-        self.pause_for(pause).await
     }
 
     /// Tells the server that the consumer is no longer needed. Nobody waits for the answer: a

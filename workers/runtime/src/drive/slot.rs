@@ -118,8 +118,12 @@ impl Slot {
             return Ok(Ready::CaughtUp(began));
         }
         loop {
+            reader.opened().await?;
             tokio::select! {
-                delivery = reader.next() => return delivery.map(Box::new).map(Ready::Delivery),
+                heard = reader.heard() => match heard? {
+                    Some(delivery) => return Ok(Ready::Delivery(Box::new(delivery))),
+                    None => continue,
+                },
                 // The driver outlives its slots, so the sender is there.
                 _ = probes.changed() => {}
             }

@@ -13,6 +13,7 @@ mod connection;
 mod drive;
 mod lease;
 mod partitions;
+mod probes;
 mod publish;
 mod queue;
 mod read;
