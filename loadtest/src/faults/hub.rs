@@ -18,6 +18,12 @@ const EVERY: Duration = Duration::from_millis(50);
 /// they have none, readers and publishers ask again within 5 s, and a machine may be slow.
 const ELECTION: Duration = Duration::from_secs(25);
 
+/// Longest pause of acceptance when the leader is told to end. Streams have another leader within
+/// 0.3 s, and whoever asked the old one asks again after 0.5 s: that is a planned move. Where the
+/// node's link was to that server, its leaf dials again after a second, and Core's reader notices
+/// after 5 s of silence.
+const HANDED_OVER: Duration = flow::PLANNED.saturating_add(Duration::from_secs(6));
+
 /// Longest pause of acknowledgements: the leaf gives them, whatever the hub does. Two small miners
 /// find none for so long once in a year.
 const ACKNOWLEDGED: Duration = Duration::from_secs(4);
@@ -51,7 +57,7 @@ async fn lose(field: &mut Field<'_>, stream: &str, signal: Signal) -> anyhow::Re
         "{leader}, which led {stream}, {how}: {flow}; longest time without an acknowledgement \
          {silence:?}"
     ));
-    let most = if signal == Signal::KILL { ELECTION } else { flow::CRASH };
+    let most = if signal == Signal::KILL { ELECTION } else { HANDED_OVER };
     flow.within(most, "a leader is gone")?;
     ensure!(silence <= ACKNOWLEDGED, "no share was acknowledged for {silence:?}");
     Ok(())

@@ -14,8 +14,15 @@ use serde_json::json;
 use std::time::Duration;
 use subjects::Timestamp;
 
-/// How long an answer of JetStream is awaited. Elections take 4 to 7 s; callers ask again.
-const API_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long each asking of one question is answered for. A server that is told to end says nothing
+/// for half a second before it is gone, and what it was asked then goes with it; one that is slow
+/// has the longer waits. Elections take 4 to 7 s; callers ask again.
+const ASKINGS: [Duration; 4] = [
+    Duration::from_millis(500),
+    Duration::from_millis(1_000),
+    Duration::from_millis(1_500),
+    Duration::from_millis(2_000),
+];
 
 /// JetStream's code for a stream that does not exist.
 pub(super) const CODE_NO_STREAM: u64 = 10_059;
@@ -112,7 +119,7 @@ impl Api {
         format!("{}.{call}", self.prefix)
     }
 
-    /// Asks once.
+    /// Asks until there is an answer, some times. All that is asked may be asked twice.
     pub(super) async fn call<A: DeserializeOwned>(
         &self,
         call: &str,
@@ -123,7 +130,7 @@ impl Api {
             subject: subject.clone(),
             reason: error.to_string(),
         })?;
-        let answer = self.ask(&subject, payload.into(), API_TIMEOUT).await?;
+        let answer = self.ask_again(&subject, payload.into()).await?;
         let unreadable = |error: serde_json::Error| BusError::Unreadable {
             subject: subject.clone(),
             reason: error.to_string(),
@@ -190,6 +197,16 @@ impl Api {
         };
         let incarnation = self.stream_info(stream).await?.created;
         Delivery::of_store(answer.message, stream, incarnation).map(Some)
+    }
+
+    async fn ask_again(&self, subject: &str, payload: Bytes) -> Result<Bytes, BusError> {
+        for wait in ASKINGS {
+            match self.ask(subject, payload.clone(), wait).await {
+                Err(BusError::TimedOut(_)) => {}
+                answered => return answered,
+            }
+        }
+        Err(BusError::TimedOut(subject.to_owned()))
     }
 
     /// One request, one answer.

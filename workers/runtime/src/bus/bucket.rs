@@ -214,7 +214,7 @@ impl Bucket {
         let inner = &self.bus.inner;
         let id = format!("{}/{:032x}", inner.shell.instance, rand::random::<u128>());
         let (subject, body) = (self.subject(key), Bytes::copy_from_slice(value));
-        let wait = inner.publisher.ack_timeout;
+        let wait = inner.publisher.wait_for_one();
         let attempt = Attempt::of_key(subject, &id, operation, expected, body, wait);
         loop {
             let connection = inner.link.up().await;

@@ -135,6 +135,11 @@ impl Publisher {
         }
     }
 
+    /// How long an acknowledgement is awaited where one message is in flight.
+    pub(super) fn wait_for_one(&self) -> Duration {
+        self.ack_timeout / WAITS_FOR_ONE
+    }
+
     pub(super) fn route(&self, filter: &str, stream: &str) {
         let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
         routes.insert(filter.to_owned(), stream.to_owned());
@@ -159,6 +164,11 @@ impl Publisher {
         matching.max_by_key(|(filter, _)| filter.len()).map(|(_, stream)| stream.clone())
     }
 }
+
+/// Part of the acknowledgement's time after which a message is sent again whose subject has one in
+/// flight. Its acknowledgement may have gone with a server that was told to end; sending one message
+/// twice costs little, sending all that are in flight would cost a slow server its last breath.
+const WAITS_FOR_ONE: u32 = 4;
 
 /// Most publications in flight that a configuration may ask for; the server's own queue per
 /// stream holds 100 000.
@@ -358,7 +368,8 @@ async fn deliver(
     let Bus { inner } = bus;
     let publisher = &inner.publisher;
     let trace = TraceParent::current().unwrap_or_else(TraceParent::root);
-    let attempt = Attempt::new(message, stream, expected, trace, publisher.ack_timeout);
+    let wait = if expected.is_some() { publisher.wait_for_one() } else { publisher.ack_timeout };
+    let attempt = Attempt::new(message, stream, expected, trace, wait);
     let gate = publisher.gate(stream);
     let began = inner.shell.clock.monotonic();
     loop {

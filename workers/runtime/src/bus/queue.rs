@@ -10,11 +10,14 @@ use async_nats::client::RequestErrorKind;
 use rand::Rng;
 use std::{fmt, time::Duration};
 
-/// How long one confirmation is awaited.
-const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Confirmations asked for before the consumer is made anew instead.
-const SETTLE_TRIES: usize = 3;
+/// How long each confirmation is awaited before the consumer is made anew instead. The first may
+/// go with a server that was told to end.
+const SETTLE_WAITS: [Duration; 4] = [
+    Duration::from_millis(500),
+    Duration::from_millis(1_000),
+    Duration::from_millis(2_000),
+    Duration::from_millis(2_000),
+];
 
 /// Pause before a consumer that could not be made is tried again.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -107,9 +110,8 @@ impl WorkQueue {
     /// A reply of "no responders" is not a confirmation: it means that the consumer is gone.
     pub async fn settle(&mut self, delivery: &Delivery) -> Result<(), SettleError> {
         let Some(reply) = &delivery.reply else { return Ok(()) };
-        for _ in 0..SETTLE_TRIES {
-            let request =
-                async_nats::Request::new().payload("+ACK".into()).timeout(Some(SETTLE_TIMEOUT));
+        for wait in SETTLE_WAITS {
+            let request = async_nats::Request::new().payload("+ACK".into()).timeout(Some(wait));
             match self.bus.inner.client.send_request(reply.clone(), request).await {
                 // A status of any kind is somebody else's answer.
                 Ok(answer) if answer.status.is_none() => return Ok(()),

@@ -53,7 +53,7 @@ async fn together(
     let attempts: Vec<_> = facts
         .iter()
         .map(|Traced { message, trace }| {
-            Attempt::new(message, Some(stream), None, *trace, publisher.ack_timeout)
+            Attempt::new(message, Some(stream), None, *trace, publisher.wait_for_one())
         })
         .collect();
     // The semaphore is never closed.
