@@ -37,7 +37,7 @@ const INGRESS: &str = "ingress-sv2";
 pub(super) async fn off(field: &mut Field<'_>) -> anyhow::Result<()> {
     let all = field.network.ready().await?.names("/workers")?;
     let (node, core): (Vec<_>, Vec<_>) = all.into_iter().partition(|worker| worker == INGRESS);
-    let ahead = if field.seed() % 2 == 0 { WRONG_SECS } else { -WRONG_SECS };
+    let ahead = if field.seed().is_multiple_of(2) { WRONG_SECS } else { -WRONG_SECS };
     let wrong = match field.scale {
         Scale::Short => vec![(&node, ahead), (&core, -ahead)],
         Scale::Full => vec![(&node, ahead), (&core, ahead), (&node, -ahead), (&core, -ahead)],
