@@ -74,6 +74,12 @@ fault_tools() {
     say "without libfaketime \`loadtest faults clock-off\` cannot run; all else can"
 }
 
+# One bench counts instructions with it; nothing else needs it.
+bench_tools() {
+  command -v valgrind >/dev/null || (install_packages valgrind) ||
+    say "without valgrind \`loadtest bench instructions\` cannot run; all else can"
+}
+
 make_root() {
   [ "$(id -u)" -eq 0 ] || die "the servers of the dev network are missing:" "$(missing_servers)" \
     "Install them, or run this as root to get a private root folder with them."
@@ -115,6 +121,7 @@ case ${1:-} in
 '')
   build_tools
   fault_tools
+  bench_tools
   mkdir -p "$roots"
   # Two at once would make two; the second waits and finds the first one's.
   exec 9>"$roots/lock"

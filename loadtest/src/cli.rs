@@ -7,10 +7,9 @@ use crate::{
         figure::{Figure, Table},
         results,
     },
-    faults::{self, Disks, Needs, Scale},
+    faults::{self, Campaign, Ended, Scale},
     fleet::{Fleet, Pace, Plan},
     miner::{self, Event, Figures, MinerConfig},
-    network::Network,
     sv2::{Endpoint, client::Device},
 };
 use anyhow::Context as _;
@@ -19,7 +18,7 @@ use sqlx::postgres::PgPoolOptions;
 use std::{
     io::{self, Write as _},
     num::NonZeroU32,
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::Duration,
 };
 use subjects::shares::JobKind;
@@ -68,6 +67,13 @@ enum Command {
     /// Prints a table, and writes a JSON line a figure into a file of this run and into
     /// `latest.jsonl`, which holds the latest of every figure.
     Bench(BenchArgs),
+    /// Judge full batches of shares once, for callgrind to count.
+    #[command(hide = true)]
+    Judge {
+        /// How many
+        #[arg(long)]
+        batches: u32,
+    },
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -215,6 +221,7 @@ impl Cli {
             Command::Audit(args) => check(args).await,
             Command::Faults(args) => break_it(args).await,
             Command::Bench(args) => measure(args).await,
+            Command::Judge { batches } => bench::judge(batches).await,
         }
     }
 }
@@ -310,41 +317,33 @@ async fn break_it(args: FaultsArgs) -> anyhow::Result<()> {
     }
     let chosen = faults::named(&args.scenarios)
         .map_err(|name| anyhow::anyhow!("no scenario is called {name}: --list shows all"))?;
-    let scale = if args.short { Scale::Short } else { Scale::Full };
-    let seed = args.seed.unwrap_or_else(rand::random);
-    let folder = tempfile::tempdir().context("no folder for the network")?;
-    for needs in Needs::ALL {
-        let some: Vec<_> = chosen.iter().filter(|scenario| scenario.needs == needs).collect();
-        if some.is_empty() {
-            continue;
-        }
-        let (network, disks) = network_for(needs, &args, folder.path()).await?;
-        for scenario in some {
-            print(&faults::run(scenario, &network, &disks, scale, seed).await?)?;
-        }
-        network.down().await?;
-    }
-    Ok(())
-}
-
-/// Starts a network in `folder` that has what scenarios need.
-async fn network_for(
-    needs: Needs,
-    args: &FaultsArgs,
-    folder: &Path,
-) -> anyhow::Result<(Network, Disks)> {
-    let data = folder.join(needs.name());
-    let hashrate = args.hashrate.to_string();
-    let options = [&["--hashrate", &hashrate], needs.options()].concat();
-    let disks = match needs {
-        Needs::Nothing | Needs::TwoProviders | Needs::ThreeHubServers => Disks::default(),
-        Needs::Disks => {
-            // Only a network that ran once has stores that can be moved.
-            Network::up(&args.program, &data, &options).await?.down().await?;
-            Disks::under(&data, folder).await?
-        }
+    let folder = tempfile::tempdir().context("no folder for the networks")?;
+    let campaign = Campaign {
+        program: args.program,
+        hashrate: args.hashrate,
+        scale: if args.short { Scale::Short } else { Scale::Full },
+        seed: args.seed.unwrap_or_else(rand::random),
+        folder: folder.path().to_owned(),
     };
-    Ok((Network::up(&args.program, &data, &options).await?, disks))
+    let mut failed: Vec<&str> = Vec::new();
+    campaign
+        .run(&chosen, |ended| {
+            if let Ended::Failed { scenario, .. } = ended {
+                failed.push(scenario);
+            }
+            print(ended)
+        })
+        .await?;
+    if failed.is_empty() {
+        return Ok(());
+    }
+    let (count, names, folder) = (chosen.len(), failed.join(", "), folder.keep());
+    anyhow::bail!(
+        "{} of {count} scenarios failed with seed {}: {names}; what their networks said is in {}",
+        failed.len(),
+        campaign.seed,
+        folder.display()
+    )
 }
 
 async fn measure(args: BenchArgs) -> anyhow::Result<()> {
@@ -361,9 +360,16 @@ async fn measure(args: BenchArgs) -> anyhow::Result<()> {
     let setting = Setting { program: args.program, scale };
     let clock = SystemClock::new();
     let (run, machine) = (clock.now().0.to_string(), results::machine());
-    let mut figures: Vec<Figure> = Vec::new();
+    let (mut figures, mut failed) = (Vec::<Figure>::new(), Vec::new());
     for one in chosen {
-        let taken = one.measure(&setting).await.with_context(|| format!("bench {}", one.name))?;
+        let taken = match one.measure(&setting).await {
+            Ok(taken) => taken,
+            Err(error) => {
+                writeln!(out, "bench {} failed: {error:#}", one.name)?;
+                failed.push(one.name);
+                continue;
+            }
+        };
         write!(out, "{}", Table(&taken))?;
         figures.extend(taken);
         if !args.discard {
@@ -371,6 +377,7 @@ async fn measure(args: BenchArgs) -> anyhow::Result<()> {
             results::keep(&args.results, &run, &machine, &figures)?;
         }
     }
+    anyhow::ensure!(failed.is_empty(), "benches failed: {}", failed.join(", "));
     Ok(())
 }
 

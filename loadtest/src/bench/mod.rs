@@ -29,6 +29,8 @@ mod bus;
 
 mod verify;
 
+mod instructions;
+
 mod copy;
 
 mod pipeline;
@@ -43,6 +45,7 @@ mod scaling;
 
 mod blocks;
 
+pub use instructions::judge;
 pub use lab::{Lab, Part};
 
 use figure::Figure;
@@ -133,6 +136,7 @@ pub const ALL: &[Bench] = &[
     },
     bus::BENCH,
     verify::BENCH,
+    instructions::BENCH,
     copy::BENCH,
     pipeline::BENCH,
     catch_up::BENCH,

@@ -60,6 +60,9 @@ mod strangers;
 
 mod run;
 
+mod campaign;
+
+pub use campaign::{Campaign, Ended};
 pub use disk::{Disk, Disks};
 pub use field::{Field, Scale};
 pub use needs::Needs;

@@ -165,7 +165,7 @@ async fn a_forged_subject_is_stored_under_the_node_s_own_name() {
     assert_eq!(subjects, BTreeSet::from([parse_of("n1", 256), parse_of("n1", 258)]));
 }
 
-/// Answers Core's reader as a leaf does, up to where its messages go.
+/// Answers Core's reader as a leaf does, as often as it asks, up to where its messages go.
 fn pretend_to_be_a_leaf(link: &mut RawLink) -> String {
     let api = "$JS.n1.API";
     let calls = ["STREAM.INFO", "CONSUMER.CREATE", "CONSUMER.MSG.NEXT"];
@@ -178,11 +178,14 @@ fn pretend_to_be_a_leaf(link: &mut RawLink) -> String {
     let stream = json!({ "created": "2026-01-01T00:00:00Z", "config": {}, "state": state });
     let nothing = json!({ "consumer_seq": 0, "stream_seq": 0 });
     let consumer = json!({ "config": {}, "num_pending": 6, "delivered": nothing });
-    for (call, answer) in [(info, stream), (create, consumer)] {
-        let answer_to = link.request(&call);
-        link.publish(&answer_to, "", &[], &answer.to_string());
+    loop {
+        let (call, answer_to) = link.one_of(&[&info, &create, &next]);
+        match call {
+            0 => link.publish(&answer_to, "", &[], &stream.to_string()),
+            1 => link.publish(&answer_to, "", &[], &consumer.to_string()),
+            _ => return answer_to,
+        }
     }
-    link.request(&next)
 }
 
 /// A server answers flow control wherever it is told to, as itself. Who reads leaves is none.

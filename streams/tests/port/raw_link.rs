@@ -141,14 +141,24 @@ impl RawLink {
         self.heard().unwrap();
     }
 
-    /// Waits for a message whose subject begins so, and hands back where its answer goes.
+    /// Waits for a message of a subject, and hands back where its answer goes.
     pub(crate) fn request(&mut self, wanted: &str) -> String {
+        self.one_of(&[wanted]).1
+    }
+
+    /// Waits for a message whose subject begins in one of these ways: in which one, and where its
+    /// answer goes.
+    pub(crate) fn one_of(&mut self, wanted: &[&str]) -> (usize, String) {
         // The hub pings every 20 seconds; what has not come after three pings does not come.
         let mut pings = 0;
         while pings < 3 {
             match self.hear() {
-                Heard::Message { subject, reply } if subject.starts_with(wanted) => return reply,
-                Heard::Message { .. } => {}
+                Heard::Message { subject, reply } => {
+                    let found = wanted.iter().position(|begin| subject.starts_with(begin));
+                    if let Some(place) = found {
+                        return (place, reply);
+                    }
+                }
                 Heard::Line(line) => {
                     assert!(!line.starts_with("-ERR"), "{line}");
                     if line == "PING" {
@@ -159,6 +169,6 @@ impl RawLink {
                 Heard::End => panic!("the hub hung up"),
             }
         }
-        panic!("waited in vain for {wanted}");
+        panic!("waited in vain for {wanted:?}");
     }
 }
