@@ -22,7 +22,12 @@ use std::{
     time::Duration,
 };
 use subjects::shares::JobKind;
-use tokio::{sync::mpsc, task::JoinSet, time::MissedTickBehavior};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+    task::JoinSet,
+    time::MissedTickBehavior,
+};
 use tokio_util::sync::CancellationToken;
 use worker_runtime::{
     BusConfig, Context, TlsConfig,
@@ -219,10 +224,20 @@ impl Cli {
             Command::Miner(args) => mine(args).await,
             Command::Fleet(args) => load(args).await,
             Command::Audit(args) => check(args).await,
-            Command::Faults(args) => break_it(args).await,
-            Command::Bench(args) => measure(args).await,
+            Command::Faults(args) => Box::pin(unless_interrupted(break_it(args))).await,
+            Command::Bench(args) => Box::pin(unless_interrupted(measure(args))).await,
             Command::Judge { batches } => bench::judge(batches).await,
         }
+    }
+}
+
+/// Gives up what starts networks when somebody asks for it, and so ends these.
+async fn unless_interrupted(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let mut told = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    tokio::select! {
+        done = work => done,
+        _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted: its network was ended"),
+        _ = told.recv() => anyhow::bail!("told to end: its network was ended"),
     }
 }
 
