@@ -175,7 +175,8 @@ fn pretend_to_be_a_leaf(link: &mut RawLink) -> String {
     link.say(&format!("LS+ {next}.*"));
     link.is_up();
     let state = json!({ "messages": 6, "bytes": 600, "first_seq": 1, "last_seq": 6 });
-    let stream = json!({ "created": "2026-01-01T00:00:00Z", "config": {}, "state": state });
+    let at = "2026-01-01T00:00:00Z";
+    let stream = json!({ "created": at, "ts": at, "config": {}, "state": state });
     let nothing = json!({ "consumer_seq": 0, "stream_seq": 0 });
     let consumer = json!({ "config": {}, "num_pending": 6, "delivered": nothing });
     loop {
