@@ -90,13 +90,22 @@ pub fn partition_filter(partition: u16) -> String {
 /// What all partitions' consumers read.
 pub(crate) const ANY_PARTITION: &str = "shares.submitted.p.*.*.*";
 
-/// The partition that the server puts a lane into: FNV-1a of the lane's token, modulo
-/// [`PARTITIONS`] (NATS ADR-30, `partition`).
+/// The partition that the server puts a lane into.
 pub fn partition_of(lane: Lane) -> u16 {
+    partition(&lane.to_string())
+}
+
+/// The partition of a node: its leaf is read by whoever holds that.
+pub fn partition_of_node(node: &NodeId) -> u16 {
+    partition(node.as_str())
+}
+
+/// FNV-1a of a token, modulo [`PARTITIONS`] (NATS ADR-30, `partition`).
+fn partition(token: &str) -> u16 {
     const OFFSET: u32 = 0x811c_9dc5;
     const PRIME: u32 = 0x0100_0193;
     let step = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(PRIME);
-    let hash = lane.to_string().bytes().fold(OFFSET, step);
+    let hash = token.bytes().fold(OFFSET, step);
     u16::try_from(hash % u32::from(PARTITIONS)).unwrap_or_default()
 }
 
@@ -328,6 +337,16 @@ mod tests {
             lanes[usize::from(partition_of(Lane(lane)))] += 1;
         }
         assert!(lanes.iter().all(|count| (3_800..4_400).contains(count)), "{lanes:?}");
+    }
+
+    #[test]
+    fn nodes_spread_over_all_partitions() {
+        let mut nodes = vec![0_u32; usize::from(PARTITIONS)];
+        for number in 0..10_000 {
+            let node = format!("node-{number}").parse().unwrap();
+            nodes[usize::from(partition_of_node(&node))] += 1;
+        }
+        assert!(nodes.iter().all(|count| (400..900).contains(count)), "{nodes:?}");
     }
 
     #[test]

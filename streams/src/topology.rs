@@ -70,9 +70,7 @@ pub enum WhenFull {
 pub enum Duplicates {
     /// A repeated id is dropped for this long.
     Window(Duration),
-    /// Ids mean nothing here. Needed wherever messages of several nodes meet: ids are
-    /// predictable, so that one node could otherwise have another's message dropped by using its
-    /// id first.
+    /// Ids mean nothing here: a copy holds what its origin holds.
     Ignored,
 }
 

@@ -9,19 +9,6 @@ use tokio::process::{Child, Command};
 
 use super::Setting;
 
-/// Everything that `hyperhash dev up` can do without.
-const ALL_PARTS: [&str; 9] = [
-    "payout-calculator",
-    "round-tracker",
-    "share-recorder",
-    "share-verifier",
-    "leaf-reader",
-    "block-submitter",
-    "template-publisher",
-    "ingress-sv2",
-    "miners",
-];
-
 /// How long a process may take to end once it is told to.
 const END_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -63,7 +50,7 @@ impl Lab {
     ///
     /// When they do not come up.
     pub async fn of_servers(setting: &Setting) -> anyhow::Result<Self> {
-        Self::without(setting, &ALL_PARTS).await
+        Self::without(setting, &["all"]).await
     }
 
     /// Starts a worker that the network was started without, with the network's configuration for

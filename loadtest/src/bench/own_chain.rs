@@ -49,9 +49,7 @@ impl Chain {
     /// When the bus does not take them.
     pub async fn begin(lab: &Lab) -> anyhow::Result<Self> {
         let mut hub = lab.network.bus_of(USER).await?;
-        for (filter, stream) in streams::routes() {
-            hub.bus = hub.bus.route(filter, stream);
-        }
+        hub.bus = hub.bus.routes(streams::routes());
         let clock = SystemClock::new();
         let session = clock.now();
         let mut chain =

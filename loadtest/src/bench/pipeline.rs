@@ -209,8 +209,6 @@ struct Look {
 }
 
 pub(super) fn routed(mut connection: Connection) -> Connection {
-    for (filter, stream) in streams::routes() {
-        connection.bus = connection.bus.route(filter, stream);
-    }
+    connection.bus = connection.bus.routes(streams::routes());
     connection
 }

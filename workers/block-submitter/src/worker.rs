@@ -42,9 +42,7 @@ impl Worker for BlockSubmitter {
 /// look.
 pub async fn submit<B: Bitcoind>(ctx: Context<Config>, bitcoind: Arc<B>) -> anyhow::Result<()> {
     let config = ctx.config.load_full();
-    let bus = ctx.connect(&config.bus).await?;
-    let bus =
-        streams::routes().into_iter().fold(bus, |bus, (filter, stream)| bus.route(filter, stream));
+    let bus = ctx.connect(&config.bus).await?.routes(streams::routes());
     let desk = Arc::new(Desk::new(&ctx, &bus, bitcoind));
     ctx.spawn("templates", readers::templates(Arc::clone(&desk)));
     ctx.spawn("blocks", readers::blocks(Arc::clone(&desk)));

@@ -17,6 +17,7 @@ use tokio::{
 use worker_runtime::{
     Bus, Delivery,
     bus::{BusError, Ordered, ReadError},
+    causes,
     clock::Clock,
     transform::Start,
 };
@@ -158,27 +159,15 @@ impl Follower {
         match heard {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::warn!(sequence, cause = %chain(&error), "work that cannot be followed");
+                tracing::warn!(sequence, cause = %causes(&error), "work that cannot be followed");
                 self.figures.work_refused(reason(&error));
             }
             Err(error) => {
-                tracing::error!(sequence, cause = %chain(&error), "a template that cannot be read");
+                tracing::error!(sequence, cause = %causes(&error), "a template that cannot be read");
                 self.figures.work_refused("unreadable");
             }
         }
     }
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 const fn reason(error: &NotFollowed) -> &'static str {

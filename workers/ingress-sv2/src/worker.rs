@@ -46,9 +46,7 @@ fn authority(ctx: &Context<Config>, config: &Config) -> anyhow::Result<Authority
 /// Says which stream must take what this node's ingress publishes.
 fn routed(bus: Bus, node: &NodeId) -> Bus {
     if *node == NodeId::core() {
-        let routes = streams::routes().into_iter();
-        return routes.fold(bus, |bus, (filter, stream)| bus.route(filter, stream));
+        return bus.routes(streams::routes());
     }
-    let routes = streams::leaf_routes(node).into_iter();
-    routes.fold(bus, |bus, (filter, stream)| bus.route(&filter, stream))
+    bus.routes(streams::leaf_routes(node))
 }

@@ -98,13 +98,3 @@ pub fn by_stream(carried: Vec<Carried>) -> Vec<Vec<Traced>> {
     }
     streams.into_iter().map(|(_, facts)| facts).collect()
 }
-
-/// The partition of a node: FNV-1a of its id, modulo the number of partitions. Nodes are read by
-/// whoever holds their partition.
-pub fn partition_of(node: &NodeId, partitions: u16) -> u16 {
-    const OFFSET: u32 = 0x811c_9dc5;
-    const PRIME: u32 = 0x0100_0193;
-    let step = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(PRIME);
-    let hash = node.as_str().bytes().fold(OFFSET, step);
-    u16::try_from(hash % u32::from(partitions.max(1))).unwrap_or_default()
-}

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use worker_runtime::{
     Bus, Delivery, PublishError, Traced,
     bus::{Ordered, ReadError},
+    causes,
     metric::{Gauge, Metrics, Name},
 };
 
@@ -69,7 +70,7 @@ impl Reading {
                     bookmark.forget();
                 }
                 Ended::Unusable(error) => {
-                    let (stream, cause) = (self.stream, chain(&error));
+                    let (stream, cause) = (self.stream, causes(&error));
                     tracing::error!(node, stream, cause, "the leaf cannot be read: tried again");
                     pause(stop).await;
                 }
@@ -85,7 +86,7 @@ impl Reading {
             match Bookmark::open(&self.core, &self.node, self.stream).await {
                 Ok(bookmark) => return Some(bookmark),
                 Err(error) => {
-                    let (node, cause) = (self.node.as_str(), chain(&error));
+                    let (node, cause) = (self.node.as_str(), causes(&error));
                     tracing::error!(node, cause, "the leaf is not read: its position is unknown");
                     pause(stop).await;
                 }
@@ -143,7 +144,7 @@ impl Reading {
             Ok(()) => Ok(()),
             Err(PositionError::TakenOver) => Err(ReadingError::TakenOver(self.node.clone())),
             Err(error @ (PositionError::Bucket(_) | PositionError::Unreadable { .. })) => {
-                let (node, cause) = (self.node.as_str(), chain(&error));
+                let (node, cause) = (self.node.as_str(), causes(&error));
                 tracing::warn!(node, cause, "the position is written later");
                 bookmark.postpone(PAUSE);
                 Ok(())
@@ -239,12 +240,6 @@ async fn pause(stop: &CancellationToken) {
         () = sleep(PAUSE) => {}
         () = stop.cancelled() => {}
     }
-}
-
-/// An error with its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// What is counted of one reading.

@@ -2,7 +2,6 @@
 
 use crate::{
     Config,
-    domain::partition_of,
     reading::{Figures, Reading, ReadingError},
 };
 use std::collections::BTreeMap;
@@ -25,11 +24,7 @@ impl Worker for LeafReader {
 
     async fn run(ctx: Context<Config>) -> anyhow::Result<()> {
         let config = ctx.config.load_full();
-        let core = streams::routes()
-            .into_iter()
-            .fold(ctx.connect(&config.bus).await?, |bus, (filter, stream)| {
-                bus.route(filter, stream)
-            });
+        let core = ctx.connect(&config.bus).await?.routes(streams::routes());
         let nodes = ctx.connect(&config.nodes_bus).await?;
         let spread = PartitionsConfig {
             bucket: streams::LEASES.to_owned(),
@@ -101,7 +96,7 @@ impl Partition {
             return;
         };
         // Core's own ingresses publish into CORE themselves.
-        let is_ours = partition_of(&node, streams::PARTITIONS) == held.partition;
+        let is_ours = streams::partition_of_node(&node) == held.partition;
         if !is_ours || node == NodeId::core() || self.leaves.contains_key(&node) {
             return;
         }

@@ -1,7 +1,7 @@
 //! What comes over a node's link and what becomes of it.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use leaf_reader::domain::{Carried, Dropped, Heard, by_stream, carry, partition_of};
+use leaf_reader::domain::{Carried, Dropped, Heard, by_stream, carry};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use subjects::{NodeId, Payload as _, Timestamp, blocks, shares};
@@ -81,16 +81,6 @@ fn facts_of_one_stream_stay_together_and_in_order() {
         &["shares.rejected.n1.256", "node.telemetry.n1"],
     ];
     assert_eq!(streams, expected);
-}
-
-#[test]
-fn nodes_spread_over_all_partitions() {
-    let partition = |number: u32| partition_of(&format!("node-{number}").parse().unwrap(), 16);
-    let mut nodes = [0_u32; 16];
-    for number in 0..10_000 {
-        nodes[usize::from(partition(number))] += 1;
-    }
-    assert!(nodes.iter().all(|count| (400..900).contains(count)), "{nodes:?}");
 }
 
 proptest! {

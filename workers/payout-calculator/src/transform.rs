@@ -8,6 +8,7 @@ use subjects::{
     rounds::{SliceClosed, SliceLines},
 };
 use worker_runtime::{
+    causes,
     metric::{Counter, Gauge, Metrics, Name},
     outcome::{Disposition, Outcome, Publication},
     transform::{Position, Replay, Start, Transform},
@@ -163,13 +164,7 @@ impl Transform for Payouts {
                 let disposition = if unfinished { again } else { Disposition::Settle };
                 Outcome { publish, disposition }
             }
-            Err(fault) => Outcome::stop(chain(&fault)),
+            Err(fault) => Outcome::stop(causes(&fault)),
         }
     }
-}
-
-/// An error and its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

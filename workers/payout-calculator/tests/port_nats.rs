@@ -88,8 +88,7 @@ async fn publish(core: &Bus, history: &History) {
 }
 
 async fn bus(server: &Server) -> Bus {
-    let bus = testing::bus(server, "test").await.unwrap();
-    streams::routes().into_iter().fold(bus, |bus, (filter, stream)| bus.route(filter, stream))
+    testing::bus(server, "test").await.unwrap().routes(streams::routes())
 }
 
 async fn statement(money: &Bus, height: u32) -> Option<Statement> {

@@ -146,11 +146,8 @@ impl Worker for RoundTracker {
     async fn run(ctx: Context<Config>) -> anyhow::Result<()> {
         let bus = match ctx.connect(&ctx.config.load().bus).await {
             Err(ConnectError::Stopped) => return Ok(()),
-            bus => bus?,
+            bus => bus?.routes(streams::routes()),
         };
-        let bus = streams::routes()
-            .into_iter()
-            .fold(bus, |bus, (filter, stream)| bus.route(filter, stream));
         let lease = LeaseConfig {
             bucket: streams::LEASES.to_owned(),
             key: format!("{}.active", Self::NAME),

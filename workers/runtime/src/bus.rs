@@ -164,6 +164,16 @@ impl Bus {
         self
     }
 
+    /// The same of many filters, such as all of a network.
+    #[must_use]
+    pub fn routes<F, S>(self, routes: impl IntoIterator<Item = (F, S)>) -> Self
+    where
+        F: AsRef<str>,
+        S: AsRef<str>,
+    {
+        routes.into_iter().fold(self, |bus, (filter, to)| bus.route(filter.as_ref(), to.as_ref()))
+    }
+
     /// JetStream of another domain, as this connection reaches it. Its answers arrive below an
     /// inbox of its own, `<inbox prefix>.<domain>`, so that rights can keep domains apart.
     #[must_use]

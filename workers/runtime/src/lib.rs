@@ -14,6 +14,7 @@ pub mod secret;
 
 pub mod trace;
 
+mod causes;
 mod context;
 mod http;
 mod logging;
@@ -35,6 +36,7 @@ pub mod sim;
 pub mod testing;
 
 pub use bus::{Bus, BusConfig, Delivery, Publication, PublishError, Stored, TlsConfig, Traced};
+pub use causes::causes;
 pub use config::WorkerConfig;
 pub use context::Context;
 pub use drive::{DriveError, Source, drive, drive_to};

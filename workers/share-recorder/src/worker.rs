@@ -27,10 +27,7 @@ impl Worker for ShareRecorder {
         let password = config.database.password_file.as_deref();
         let password = password.map(|path| ctx.secret(path)).transpose()?;
         let pool = postgres::pool(&config.database, password.as_ref())?;
-        let bus = ctx.connect(&config.bus).await?;
-        let bus = streams::routes()
-            .into_iter()
-            .fold(bus, |bus, (filter, stream)| bus.route(filter, stream));
+        let bus = ctx.connect(&config.bus).await?.routes(streams::routes());
         let money = match &config.money_bus {
             Some(config) => Some(ctx.connect(config).await?),
             None => None,

@@ -32,10 +32,7 @@ impl Worker for ShareVerifier {
     async fn run(ctx: Context<Config>) -> anyhow::Result<()> {
         let config = ctx.config.load_full();
         let rules = config.rules().map_err(anyhow::Error::msg)?;
-        let bus = ctx.connect(&config.bus).await?;
-        let bus = streams::routes()
-            .into_iter()
-            .fold(bus, |bus, (filter, stream)| bus.route(filter, stream));
+        let bus = ctx.connect(&config.bus).await?.routes(streams::routes());
         let spread = PartitionsConfig {
             bucket: streams::LEASES.to_owned(),
             prefix: Self::NAME.to_owned(),

@@ -70,9 +70,7 @@ pub async fn publish<B: Bitcoind>(
     nodes: Vec<Source<B>>,
 ) -> anyhow::Result<()> {
     let config = ctx.config.load_full();
-    let bus = ctx.connect(&config.bus).await?;
-    let bus =
-        streams::routes().into_iter().fold(bus, |bus, (filter, stream)| bus.route(filter, stream));
+    let bus = ctx.connect(&config.bus).await?.routes(streams::routes());
     let (first, _) = nodes.first().context("no provider is configured")?;
     let lease = LeaseConfig {
         bucket: streams::LEASES.to_owned(),

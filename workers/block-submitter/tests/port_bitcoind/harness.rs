@@ -45,7 +45,7 @@ pub(crate) async fn bus() -> (nats::Server, Bus) {
     let rollup = json!({ "allow_rollup_hdrs": true, "allow_direct": true });
     server.stream("OBJ_TEMPLATE_TXS", &objects, rollup).await.unwrap();
     let bus = testing::bus(&server, "test").await.unwrap();
-    (server, streams::routes().into_iter().fold(bus, |bus, (filter, to)| bus.route(filter, to)))
+    (server, bus.routes(streams::routes()))
 }
 
 /// A running submitter.

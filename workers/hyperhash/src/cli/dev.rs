@@ -125,7 +125,8 @@ pub(super) struct Settings {
         value_name = "HASHES"
     )]
     hashrate: u64,
-    /// Start all but this worker, or all but the `miners`; may be given several times
+    /// Start all but this worker, all but the `miners`, or with `all` the servers alone; may be given
+    /// several times
     #[arg(
         long,
         value_parser = PossibleValuesParser::new(workers::optional()),

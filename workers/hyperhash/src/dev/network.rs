@@ -92,7 +92,7 @@ impl<'a> Network<'a> {
         self.start_bus(keys).await?;
         let wanted = |process: &str| {
             let (part, _) = Provider::of_process(process);
-            !options.without.iter().any(|without| without == part)
+            !workers::is_left_out(part, &options.without)
         };
         for group in [providers::core(parts.providers), vec![workers::INGRESS.into()]] {
             for worker in &group {

@@ -29,9 +29,17 @@ pub const INGRESS: &str = "ingress-sv2";
 /// All miners together, where parts are named that a network can do without.
 pub const MINERS: &str = "miners";
 
+/// Every part that a network can do without: then only its servers run.
+pub const ALL: &str = "all";
+
 /// What a person may leave out, to bring their own.
 pub fn optional() -> impl Iterator<Item = &'static str> {
-    CORE.into_iter().chain([INGRESS, MINERS])
+    CORE.into_iter().chain([INGRESS, MINERS, ALL])
+}
+
+/// Whether a part is among what was left out.
+pub fn is_left_out(part: &str, without: &[String]) -> bool {
+    without.iter().any(|name| name == part || name == ALL)
 }
 
 /// Depth at which a block's outcome is final. Blocks come every ten seconds or so, and nobody

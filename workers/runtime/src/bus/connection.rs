@@ -1,7 +1,7 @@
 //! Connecting, staying connected, and telling what happened in between.
 
 use super::{Bus, BusConfig, Inner, api::Api, denied::Denials, publish::Publisher};
-use crate::{context::Shell, metric::Name, secret::SecretError};
+use crate::{causes, context::Shell, metric::Name, secret::SecretError};
 use async_nats::{Client, ConnectOptions, Event, ServerAddr, connection::State};
 use rand::Rng;
 use secrecy::{ExposeSecret, SecretString};
@@ -117,7 +117,7 @@ impl Bus {
                 },
                 () = shell.stop.cancelled() => return Err(ConnectError::Stopped),
             };
-            let why = chain(&error);
+            let why = causes(&error);
             tracing::warn!(url = %shown(&addresses), cause = why, "cannot reach the bus");
             shell.checks.set(check, false, &why);
             tokio::select! {
@@ -311,21 +311,6 @@ fn down(shell: &Arc<Shell>, link: &Link, check: &'static str, why: &str) {
         shell.metrics.gauge(Name::BusConnected).dec();
         shell.checks.set(check, false, why);
     }
-}
-
-/// An error with its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let words = cause.to_string();
-        if !text.contains(&words) {
-            text.push_str(": ");
-            text.push_str(&words);
-        }
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! A lease has one holder, who stops before the next one may begin.
 
 use crate::support::{DEADLINE, context_and_bus};
+use serde_json::json;
 use std::{
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
@@ -10,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use worker_runtime::{
     Bus,
     lease::{Lease, LeaseConfig, LeaseError, active_standby},
-    testing::nats::Server,
+    testing::{nats::Server, until},
 };
 
 const TTL: Duration = Duration::from_secs(2);
@@ -28,6 +29,12 @@ fn lease(holder: &str) -> LeaseConfig {
         holder: holder.to_owned(),
         ttl: TTL,
     }
+}
+
+/// Who watches the bucket.
+async fn consumers(server: &Server) -> u64 {
+    let info = server.call("STREAM.INFO.KV_LEASES", &json!({})).await.unwrap();
+    info["state"]["consumer_count"].as_u64().unwrap()
 }
 
 async fn bus(server: &Server) -> Bus {
@@ -57,8 +64,8 @@ async fn a_lease_that_is_given_back_changes_hands_at_once_and_with_a_higher_fenc
     let heir = lease("b");
     let waiting = Lease::acquire(&bus, &heir, &stop);
     let giving = async {
-        // Long enough that the other watches, and shorter than the lease.
-        tokio::time::sleep(TTL / 8).await; // time itself
+        let watched = async || consumers(&server).await > 0;
+        until("the other watches", DEADLINE, watched).await.unwrap();
         first.release().await;
         Instant::now()
     };
@@ -132,19 +139,13 @@ async fn the_standby_becomes_active_when_the_active_one_drains() {
     let (a, b) = (lease(first.instance()), lease(second.instance()));
     let story = async {
         let is_active = async |index: usize| active[index].load(Ordering::SeqCst);
-        worker_runtime::testing::until("one is active", DEADLINE, async || {
-            is_active(0).await || is_active(1).await
-        })
-        .await
-        .unwrap();
+        until("one is active", DEADLINE, async || is_active(0).await || is_active(1).await)
+            .await
+            .unwrap();
         let (drained, other) = if is_active(0).await { (&first, 1) } else { (&second, 0) };
         drained.stop.cancel();
         let began = Instant::now();
-        worker_runtime::testing::until("the other is active", DEADLINE, async || {
-            is_active(other).await
-        })
-        .await
-        .unwrap();
+        until("the other is active", DEADLINE, async || is_active(other).await).await.unwrap();
         assert!(began.elapsed() < TTL, "{:?}", began.elapsed());
         first.stop.cancel();
         second.stop.cancel();

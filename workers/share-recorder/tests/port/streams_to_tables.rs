@@ -34,8 +34,7 @@ async fn hub() -> nats::Server {
 }
 
 async fn publisher(server: &nats::Server) -> Bus {
-    let bus = testing::bus(server, "test").await.unwrap();
-    streams::routes().into_iter().fold(bus, |bus, (filter, stream)| bus.route(filter, stream))
+    testing::bus(server, "test").await.unwrap().routes(streams::routes())
 }
 
 /// A running recorder; a second one stands by.

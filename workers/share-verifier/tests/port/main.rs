@@ -71,9 +71,7 @@ struct World {
 impl World {
     async fn new() -> Self {
         let hub = hub().await;
-        let bus = testing::bus(&hub, "test").await.unwrap();
-        let bus =
-            streams::routes().into_iter().fold(bus, |bus, (filter, to)| bus.route(filter, to));
+        let bus = testing::bus(&hub, "test").await.unwrap().routes(streams::routes());
         let work = work(100);
         bus.publish(Publication::any(&work.new)).await.unwrap();
         bus.publish(Publication::any(&work.tip)).await.unwrap();

@@ -4,7 +4,7 @@ use crate::{
     chain::{ALICE, Ingress, prevhash, twin, work, work_of},
     desk::Desk,
 };
-use subjects::shares::Reason;
+use subjects::shares::{Reason, Submitted};
 
 #[test]
 fn a_template_that_is_on_its_way_is_waited_for() {
@@ -14,6 +14,14 @@ fn a_template_that_is_on_its_way_is_waited_for() {
     desk.publish_ahead(&coming);
     assert_eq!(desk.submit(&batch).credited(), 1);
     assert!(desk.waits > 0);
+}
+
+/// What was credited before a tip went is not credited again after it came back.
+fn credits_nothing_again(desk: &mut Desk, ingress: &Ingress, credited: Submitted) {
+    let replay = Submitted { batch: ingress.next_batch, ..credited };
+    let said = desk.submit(&replay);
+    let duplicate = Reason::DuplicateShare;
+    assert_eq!((said.credited(), said.reasons()), (0, vec![(0, duplicate), (1, duplicate)]));
 }
 
 #[test]
@@ -26,12 +34,7 @@ fn a_reorganisation_and_back_costs_no_honest_share() {
     assert_eq!(desk.submit(&ingress.honest(&rival, ALICE, 1)).credited(), 1);
     desk.publish_tip(&main);
     assert_eq!(desk.submit(&ingress.honest(&main, ALICE, 1)).credited(), 1);
-    // What was credited before the reorganisation is not credited again after it.
-    let mut replay = before;
-    replay.batch = ingress.next_batch;
-    let said = desk.submit(&replay);
-    let duplicate = Reason::DuplicateShare;
-    assert_eq!((said.credited(), said.reasons()), (0, vec![(0, duplicate), (1, duplicate)]));
+    credits_nothing_again(&mut desk, &ingress, before);
 }
 
 /// So does a bitcoind that lost its last blocks in a crash.
@@ -51,11 +54,7 @@ fn a_tip_that_returns_after_long_costs_no_honest_share_and_no_wait() {
     desk.publish(&again);
     assert_eq!(desk.submit(&ingress.honest(&again, ALICE, 1)).credited(), 1);
     assert_eq!(desk.waits, 0, "nothing more will be heard that could be waited for");
-    let mut replay = before;
-    replay.batch = ingress.next_batch;
-    let said = desk.submit(&replay);
-    let duplicate = Reason::DuplicateShare;
-    assert_eq!((said.credited(), said.reasons()), (0, vec![(0, duplicate), (1, duplicate)]));
+    credits_nothing_again(&mut desk, &ingress, before);
 }
 
 /// What was credited on it could only be known by reading more than anybody should.
