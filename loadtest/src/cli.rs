@@ -372,7 +372,8 @@ async fn measure(args: BenchArgs) -> anyhow::Result<()> {
     let chosen = bench::named(&args.benches)
         .map_err(|name| anyhow::anyhow!("no bench is called {name}: --list shows all"))?;
     let scale = if args.short { bench::Scale::Short } else { bench::Scale::Full };
-    let setting = Setting { program: args.program, scale };
+    let results = (!args.discard).then(|| args.results.clone());
+    let setting = Setting { program: args.program, scale, results };
     let clock = SystemClock::new();
     let (run, machine) = (clock.now().0.to_string(), results::machine());
     let (mut figures, mut failed) = (Vec::<Figure>::new(), Vec::new());

@@ -35,6 +35,12 @@ mod copy;
 
 mod pipeline;
 
+mod stages;
+
+mod plot;
+
+mod memory;
+
 mod catch_up;
 
 mod replay;
@@ -68,6 +74,8 @@ pub struct Setting {
     pub program: PathBuf,
     /// How much is done.
     pub scale: Scale,
+    /// Where what is drawn is kept, if it is.
+    pub results: Option<PathBuf>,
 }
 
 impl Setting {
@@ -133,6 +141,11 @@ pub const ALL: &[Bench] = &[
         name: "ingress-overload",
         what: "the ingress's memory while more comes than is stored, and during outages",
         measure: |setting| Box::pin(ingress::overload::measure(setting)),
+    },
+    Bench {
+        name: "memory",
+        what: "every part's memory over an hour's shares while each is away in turn",
+        measure: |setting| Box::pin(memory::measure(setting)),
     },
     bus::BENCH,
     verify::BENCH,

@@ -28,8 +28,17 @@ pub(super) async fn read(url: &str) -> anyhow::Result<String> {
 
 /// The value of the line that begins with `series`, labels included; 0 if there is none yet.
 pub(super) fn number(page: &str, series: &str) -> f64 {
-    let values = page.lines().filter_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-    values.filter_map(|value| value.trim().parse().ok()).next().unwrap_or(0.0)
+    value(page, series).unwrap_or(0.0)
+}
+
+/// The same of a series that counts.
+pub(super) fn count(page: &str, series: &str) -> u64 {
+    value(page, series).unwrap_or(0)
+}
+
+fn value<N: std::str::FromStr>(page: &str, series: &str) -> Option<N> {
+    let mut values = page.lines().filter_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    values.find_map(|value| value.trim().parse().ok())
 }
 
 #[cfg(test)]
@@ -41,6 +50,7 @@ mod tests {
         let page = "# TYPE a gauge\na{stream=\"S\"} 7\na_total 9\n";
         assert!((number(page, "a{stream=\"S\"}") - 7.0).abs() < 1e-9);
         assert!((number(page, "a_total") - 9.0).abs() < 1e-9);
+        assert_eq!((count(page, "a_total"), count(page, "b_total")), (9, 0));
         assert!(number(page, "a") < 1e-9);
     }
 }

@@ -6,6 +6,7 @@ use super::{
     meter::{family_time, processor_time},
     page,
     premined::{self, Ground, Miners},
+    stages,
 };
 use crate::network::{Connection, Status};
 use anyhow::{Context as _, ensure};
@@ -24,9 +25,9 @@ pub(super) const BENCH: Bench = Bench {
 };
 
 /// Lanes, one a partition.
-const LANES: usize = 16;
+pub(super) const LANES: usize = 16;
 /// Miners: with this many, all shares of a batch have jobs of their own.
-const MINERS: u32 = 1_000;
+pub(super) const MINERS: u32 = 1_000;
 /// Batches on their way from the bus into the database: two seconds of 100 000 shares.
 const ON_THEIR_WAY: usize = 800;
 /// Part of the messages, in hundredths, before the clock starts.
@@ -59,7 +60,22 @@ async fn measure(setting: &Setting) -> anyhow::Result<Vec<Figure>> {
     }
     line.close().await?;
     lab.end().await?;
-    Ok(figures(&runs))
+    let alone = stages::measure(setting).await?;
+    let mut figures = figures(&runs);
+    figures.push(over_slowest(&figures, &alone)?);
+    figures.extend(alone);
+    Ok(figures)
+}
+
+/// What the line reaches of its slowest stage. All stages share the processors that each of them
+/// has alone.
+fn over_slowest(line: &[Figure], alone: &[Figure]) -> anyhow::Result<Figure> {
+    let whole = line.first().context("nothing was measured")?;
+    let slowest = alone.iter().min_by(|one, other| one.value.total_cmp(&other.value));
+    let slowest = slowest.context("no stage was measured")?;
+    let name = "pipeline: over its slowest stage alone";
+    let ratio = [whole.value / slowest.value];
+    Ok(Figure::median(name, "", Goal::AtLeast(0.6), &ratio).with(&slowest.name))
 }
 
 fn figures(runs: &[Run]) -> Vec<Figure> {

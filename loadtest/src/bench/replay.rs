@@ -143,16 +143,16 @@ async fn replay(lab: &Lab, count: u64) -> anyhow::Result<Replay> {
         let handled = handled(&url).await;
         let now = clock.monotonic();
         ensure!(now < deadline, "only {handled} of {count} messages are counted");
-        if handled > 0.0 && began.is_none() {
+        if handled > 0 && began.is_none() {
             began = Some((now, handled, processor_time(pid)?));
         }
-        if handled >= float(count) {
+        if handled >= count {
             let (at, first, spent) = began.context("it was over before it was seen to begin")?;
             break ((now - at, first), processor_time(pid)? - spent);
         }
     };
     let (took, before) = first;
-    let shares = feed::shares_of(count) - before * feed::shares_of(1);
+    let shares = feed::shares_of(count - before);
     let peak = memory(pid)?.peak;
     tracker.end().await?;
     Ok(Replay {
@@ -163,7 +163,7 @@ async fn replay(lab: &Lab, count: u64) -> anyhow::Result<Replay> {
 }
 
 /// Messages that the tracker has counted; none while it does not answer.
-async fn handled(url: &str) -> f64 {
+pub(super) async fn handled(url: &str) -> u64 {
     let page = page::read(url).await.unwrap_or_default();
-    page::number(&page, "stream_handled_total{stream=\"SHARES\",result=\"handled\"}")
+    page::count(&page, "stream_handled_total{stream=\"SHARES\",result=\"handled\"}")
 }

@@ -1,6 +1,6 @@
 //! The Stratum V2 ingress.
 
-mod rig;
+pub(super) mod rig;
 
 pub(super) mod share;
 

@@ -30,7 +30,7 @@ const ADDRESS: &str = "tb1qw508d6qejxtdg4y5r3zarvary0c5xw7kxpjzsx";
 /// How long the ingress may take to be there.
 const START_PATIENCE: Duration = Duration::from_secs(30);
 /// How long anything may take that all miners must hear of, and the answers to their shares.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(in crate::bench) const PATIENCE: Duration = Duration::from_secs(60);
 /// How long the ingress must have used less than a twentieth of a processor to be quiet.
 const QUIET: Duration = Duration::from_secs(1);
 /// How often it is looked for.
@@ -38,13 +38,13 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// The network, the chain that it follows, and the ingress.
 #[derive(Debug)]
-pub(super) struct Rig {
+pub(in crate::bench) struct Rig {
     /// What miners are told.
-    pub(super) chain: Chain,
+    pub(in crate::bench) chain: Chain,
     /// Where the ingress is.
-    pub(super) endpoint: Endpoint,
+    pub(in crate::bench) endpoint: Endpoint,
     /// The network.
-    pub(super) lab: Lab,
+    pub(in crate::bench) lab: Lab,
     changes: &'static [(&'static str, &'static str)],
     ingress: Part,
     pid: u64,
@@ -52,7 +52,7 @@ pub(super) struct Rig {
 
 impl Rig {
     /// Starts everything; `changes` are the ingress's, on top of what a fleet needs.
-    pub(super) async fn start(
+    pub(in crate::bench) async fn start(
         setting: &Setting,
         changes: &'static [(&'static str, &'static str)],
     ) -> anyhow::Result<Self> {
@@ -64,12 +64,12 @@ impl Rig {
     }
 
     /// Miners of this ingress.
-    pub(super) fn plan(&self, connections: u32, channels: u32) -> Plan {
+    pub(in crate::bench) fn plan(&self, connections: u32, channels: u32) -> Plan {
         plan(self.endpoint.clone(), connections, channels)
     }
 
     /// Waits until the ingress has done all that it has to do, e.g. told the bus of every miner.
-    pub(super) async fn settle(&self) -> anyhow::Result<()> {
+    pub(in crate::bench) async fn settle(&self) -> anyhow::Result<()> {
         let clock = SystemClock::new();
         let deadline = clock.monotonic() + PATIENCE;
         loop {
@@ -83,7 +83,7 @@ impl Rig {
     }
 
     /// Another ingress in the place of this one.
-    pub(super) async fn renew(self) -> anyhow::Result<Self> {
+    pub(in crate::bench) async fn renew(self) -> anyhow::Result<Self> {
         self.settle().await?;
         self.ingress.end().await?;
         let Self { chain, lab, changes, .. } = self;
@@ -94,7 +94,7 @@ impl Rig {
 
     /// A new tip, a full template on it and a job for the next one, all of which each channel of
     /// the fleet has. A channel remembers its proofs until the tip changes, and not without end.
-    pub(super) async fn next_tip(&mut self, fleet: &mut Fleet) -> anyhow::Result<()> {
+    pub(in crate::bench) async fn next_tip(&mut self, fleet: &mut Fleet) -> anyhow::Result<()> {
         let (tips, jobs) = (fleet.tally().prevhashes(), fleet.tally().jobs());
         let channels = fleet.channels();
         self.chain.advance().await?;
@@ -108,17 +108,22 @@ impl Rig {
     }
 
     /// Begins to measure the ingress's processor time.
-    pub(super) fn meter(&self) -> anyhow::Result<Meter> {
+    pub(in crate::bench) fn meter(&self) -> anyhow::Result<Meter> {
         Meter::of(&[self.pid])
     }
 
+    /// The ingress's process.
+    pub(in crate::bench) const fn pid(&self) -> u64 {
+        self.pid
+    }
+
     /// The ingress's memory.
-    pub(super) fn memory(&self) -> anyhow::Result<Memory> {
+    pub(in crate::bench) fn memory(&self) -> anyhow::Result<Memory> {
         meter::memory(self.pid)
     }
 
     /// Ends everything.
-    pub(super) async fn end(self) -> anyhow::Result<()> {
+    pub(in crate::bench) async fn end(self) -> anyhow::Result<()> {
         self.settle().await?;
         self.ingress.end().await?;
         self.chain.end().await?;
@@ -127,7 +132,7 @@ impl Rig {
 }
 
 /// Miners of a pool, each with extended channels.
-pub(super) fn plan(endpoint: Endpoint, connections: u32, channels: u32) -> Plan {
+pub(in crate::bench) fn plan(endpoint: Endpoint, connections: u32, channels: u32) -> Plan {
     Plan {
         endpoint,
         connections: usize::try_from(connections).unwrap_or(usize::MAX),

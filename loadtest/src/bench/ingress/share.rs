@@ -23,6 +23,9 @@ const HEIGHT: u32 = 840_000;
 const NTIME: u32 = 1_700_000_000;
 /// Connections of the second figure.
 const STEADY: u32 = 4_000;
+/// What no pool can do for less.
+const BARE: &str = "limit: a pool that judges, answers and stores nothing";
+
 /// Processor time of the ingress for each acknowledged share.
 pub(in crate::bench) async fn measure(setting: &Setting) -> anyhow::Result<Vec<Figure>> {
     let mut rig = Rig::start(setting, &[]).await?;
@@ -33,33 +36,42 @@ pub(in crate::bench) async fn measure(setting: &Setting) -> anyhow::Result<Vec<F
     let time = Duration::from_secs(setting.times(5, 15).into());
     let steady = loaded(&mut rig, connections, each_second, runs, time).await?;
     rig.end().await?;
-    let limit = limit(runs, Duration::from_secs(setting.times(3, 6).into())).await?;
+    let bare_steady = limit(connections, each_second, runs, time).await?;
+    let time = Duration::from_secs(setting.times(3, 6).into());
+    let bare_saturated = limit(SATURATING, Pace::Window(WINDOW), runs, time).await?;
     let name = "ingress-sv2: CPU per acknowledged share, ";
     Ok(vec![
         saturated.figure(format!("{name}{SATURATING} connections saturated"), 13.0),
         saturated.figure_of_the_fleet(),
-        Figure::median(
-            "limit: a pool that judges, answers and stores nothing",
-            "us",
-            Goal::None,
-            &limit,
-        ),
+        Figure::median(BARE, "us", Goal::None, &bare_saturated),
         steady
             .figure(format!("{name}{STEADY} connections × 1 share/s"), 25.0)
             .with(format!("{connections} connections")),
+        Figure::median(
+            format!("{BARE}, {STEADY} connections × 1 share/s"),
+            "us",
+            Goal::None,
+            &bare_steady,
+        )
+        .with(format!("{connections} connections")),
     ])
 }
 
 /// The same load on a pool that stores nothing: its thread's processor time for each share.
-async fn limit(runs: u32, time: Duration) -> anyhow::Result<Vec<f64>> {
+async fn limit(
+    connections: u32,
+    pace: Pace,
+    runs: u32,
+    time: Duration,
+) -> anyhow::Result<Vec<f64>> {
     let template = own_chain::template(1, Timestamp(1), HEIGHT, Some(own_chain::TIP))?;
     let pool =
         BarePool::start(&template, &own_chain::tip(&template, own_chain::TIP, NTIME)).await?;
-    let plan = plan(pool.endpoint.clone(), SATURATING, 1);
+    let plan = plan(pool.endpoint.clone(), connections, 1);
     let mut fleet = Fleet::open(&plan).await?;
     let mut micros = Vec::new();
     for _ in 0..runs {
-        fleet.pace(Pace::Window(WINDOW));
+        fleet.pace(pace);
         sleep(Duration::from_secs(1)).await; // time itself: the load becomes even
         let (before, began) = (fleet.tally().acknowledged(), thread_time(pool.thread)?);
         sleep(time).await; // time itself: the load
