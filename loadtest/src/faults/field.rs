@@ -80,10 +80,20 @@ impl<'a> Field<'a> {
     /// When the network does not start it again, or does not become ready.
     pub async fn kill_again_and_again(&mut self, group: &str, name: &str) -> anyhow::Result<()> {
         for _ in 0..self.times(1, 5) {
-            self.work_for_a_while(Duration::from_secs(2)).await;
-            self.network.kill(group, name).await?;
-            self.network.ready().await?;
+            self.kill_while_it_works(group, name).await?;
         }
+        Ok(())
+    }
+
+    /// The same once.
+    ///
+    /// # Errors
+    ///
+    /// When the network does not start it again, or does not become ready.
+    pub async fn kill_while_it_works(&mut self, group: &str, name: &str) -> anyhow::Result<()> {
+        self.work_for_a_while(Duration::from_secs(2)).await;
+        self.network.kill(group, name).await?;
+        self.network.ready().await?;
         Ok(())
     }
 

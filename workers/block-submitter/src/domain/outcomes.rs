@@ -105,13 +105,22 @@ impl Book {
         self.open.values().map(|open| &open.solved)
     }
 
-    /// Blocks without an outcome, each with the block that it builds on.
+    /// Blocks without an outcome, each with the block that it builds on, where every node of our
+    /// chain knows that one. A block of ours may be known to nobody any more: it was never sent
+    /// further before its bitcoind lost it. Then what it builds on stands for it.
     pub fn open_parents(&self) -> Vec<(BlockHash, BlockHash)> {
         let parent = |solved: &Solved| {
             let header = mining::Header::parse(solved.header.as_slice())?;
             Some((solved.hash, header.prevhash))
         };
-        self.open().filter_map(parent).collect()
+        let parents = self.open().filter_map(parent);
+        parents.filter(|(_, parent)| !self.may_be_lost(*parent)).collect()
+    }
+
+    /// Whether this is a block of ours that no chain is known to hold.
+    fn may_be_lost(&self, hash: BlockHash) -> bool {
+        let confirmed = |decided: &Decided| decided.result == BlockResult::Confirmed;
+        self.open.contains_key(&hash) || self.decided.get(&hash).is_some_and(|one| !confirmed(one))
     }
 
     /// Whether the block has no outcome, and this provider's bitcoind gave no answer to it.

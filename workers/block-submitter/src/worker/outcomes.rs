@@ -54,8 +54,8 @@ async fn look<B: Bitcoind>(desk: &Desk<B>) -> Result<Option<Chain>, RpcError> {
     Ok(same.then_some(Chain { tip_height: before.blocks, blocks }))
 }
 
-/// A node on another chain must not call our blocks orphans. It knows the parent of every block of
-/// ours, or it is not on our chain, or not that far.
+/// A node on another chain must not call our blocks orphans. It knows what our blocks build on, or
+/// it is not on our chain, or not that far.
 async fn knows_our_chain<B: Bitcoind>(desk: &Desk<B>) -> Result<bool, RpcError> {
     let parents = desk.book().open_parents();
     for (hash, parent) in parents {

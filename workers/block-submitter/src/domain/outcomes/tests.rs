@@ -10,10 +10,14 @@ fn hash(number: u8) -> BlockHash {
 }
 
 fn solved(number: u8, height: u32) -> Fact {
+    solved_on(number ^ 0xff, number, height)
+}
+
+fn solved_on(parent: u8, number: u8, height: u32) -> Fact {
     Fact::Solved(Solved {
         hash: hash(number),
         height,
-        header: HexBytes([vec![0; 4], vec![number ^ 0xff; 32], vec![0; 44]].concat()),
+        header: HexBytes([vec![0; 4], vec![parent; 32], vec![0; 44]].concat()),
         coinbase: HexBytes(vec![]),
         template: TemplateId([0; 16]),
         provider: "a".parse().unwrap(),
@@ -110,6 +114,26 @@ fn a_provider_is_asked_until_it_answered() {
 fn the_parent_of_an_open_block_is_read_from_its_header() {
     let book = book([solved(1, 100)]);
     assert_eq!(book.open_parents(), [(hash(1), BlockHash([0xfe; 32]))]);
+}
+
+/// A bitcoind crashed and forgot two blocks of ours, one on top of the other, that nobody else had
+/// heard of. The chain goes on without them, and so do outcomes.
+#[test]
+fn a_block_on_a_lost_block_of_ours_does_not_hold_up_outcomes() {
+    let (first, second) = (solved_on(9, 1, 100), solved_on(1, 2, 101));
+    let parents = |facts: &[Fact]| -> Vec<_> {
+        let parents = book(facts.iter().cloned()).open_parents();
+        parents.into_iter().map(|(_, parent)| parent).collect()
+    };
+    let both = [first, second.clone()];
+    assert_eq!(parents(&both), [hash(9)], "what the first one builds on stands for both");
+    assert_eq!(results(&book(both), &chain(110, &[(100, 8), (101, 7)])).len(), 2);
+    let ended = |result| Fact::Outcome(outcome(1, 100, result));
+    for lost in [BlockResult::Orphaned, BlockResult::Refused] {
+        assert_eq!(parents(&[ended(lost), second.clone()]), []);
+    }
+    // A confirmed one is on our chain, if any is.
+    assert_eq!(parents(&[ended(BlockResult::Confirmed), second]), [hash(1)]);
 }
 
 #[test]
