@@ -1,8 +1,8 @@
 //! Names of things. A value that exists is valid: it was parsed or checked on the way in.
 
-use crate::hexed::lower_hex;
+use crate::hexed::{lower_hex, read_text, write_hex};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 use std::{borrow::Cow, fmt, str::FromStr};
 
@@ -50,8 +50,7 @@ macro_rules! token_id {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = Cow::<'de, str>::deserialize(deserializer)?;
-                text.parse().map_err(D::Error::custom)
+                read_text(deserializer, str::parse)
             }
         }
 
@@ -127,11 +126,11 @@ impl fmt::Display for BootEpoch {
 }
 
 macro_rules! fixed_hex {
-    ($name:ident, $length:literal, $pattern:literal, $to:expr, $from:expr) => {
+    ($name:ident, $length:literal, $pattern:literal, $order:expr) => {
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                let text: fn(&[u8; $length]) -> String = $to;
-                f.write_str(&text(&self.0))
+                let order: fn([u8; $length]) -> [u8; $length] = $order;
+                write_hex(&order(self.0), f)
             }
         }
 
@@ -148,7 +147,7 @@ macro_rules! fixed_hex {
                 let bytes: [u8; $length] = lower_hex(text)?
                     .try_into()
                     .map_err(|_| format!("expected {} hexadecimal digits", 2 * $length))?;
-                let order: fn([u8; $length]) -> [u8; $length] = $from;
+                let order: fn([u8; $length]) -> [u8; $length] = $order;
                 Ok(Self(order(bytes)))
             }
         }
@@ -161,8 +160,7 @@ macro_rules! fixed_hex {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = Cow::<'de, str>::deserialize(deserializer)?;
-                text.parse().map_err(D::Error::custom)
+                read_text(deserializer, str::parse)
             }
         }
 
@@ -194,27 +192,17 @@ impl TemplateId {
     }
 }
 
-fixed_hex!(TemplateId, 16, "^[0-9a-f]{32}$", |bytes| hex::encode(bytes), |bytes| bytes);
+fixed_hex!(TemplateId, 16, "^[0-9a-f]{32}$", |bytes| bytes);
 
 /// A block's hash, held in the byte order of the header; text is in the reversed order that
 /// bitcoind's RPC and every explorer use.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BlockHash(pub [u8; 32]);
 
-fixed_hex!(
-    BlockHash,
-    32,
-    "^[0-9a-f]{64}$",
-    |bytes| {
-        let mut reversed = *bytes;
-        reversed.reverse();
-        hex::encode(reversed)
-    },
-    |mut bytes| {
-        bytes.reverse();
-        bytes
-    }
-);
+fixed_hex!(BlockHash, 32, "^[0-9a-f]{64}$", |mut bytes| {
+    bytes.reverse();
+    bytes
+});
 
 /// Who is paid: the canonical `scriptPubKey` of an address, or the hash of a public key.
 ///
@@ -240,7 +228,7 @@ impl MinerId {
 
 impl fmt::Display for MinerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(&self.0))
+        write_hex(&self.0, f)
     }
 }
 
@@ -258,9 +246,9 @@ impl Serialize for MinerId {
 
 impl<'de> Deserialize<'de> for MinerId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Cow::<'de, str>::deserialize(deserializer)?;
-        let bytes = lower_hex(&text).map_err(D::Error::custom)?;
-        Self::new(bytes).ok_or_else(|| D::Error::custom("a miner id has 1 to 42 bytes"))
+        read_text(deserializer, |text| {
+            Self::new(lower_hex(text)?).ok_or_else(|| "a miner id has 1 to 42 bytes".to_owned())
+        })
     }
 }
 

@@ -6,6 +6,7 @@
 use crate::{
     BlockHash, Codec, DecodeError, HexBytes, InvalidToken, Payload, ProviderId, Sats, Subject,
     TemplateId, Timestamp, UnknownSubject,
+    hexed::write_hex,
     payload::{encode_json, tokens_of},
 };
 use schemars::JsonSchema;
@@ -69,9 +70,15 @@ pub struct Output {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MerkleHash(pub [u8; 32]);
 
+impl std::fmt::Display for MerkleHash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write_hex(&self.0, f)
+    }
+}
+
 impl Serialize for MerkleHash {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&hex::encode(self.0))
+        serializer.collect_str(self)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Quantities that must never be confused with one another. Money and work are integers.
 
+use crate::hexed::read_text;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use std::{borrow::Cow, fmt};
@@ -98,10 +99,11 @@ impl Serialize for Work {
 
 impl<'de> Deserialize<'de> for Work {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Cow::<'de, str>::deserialize(deserializer)?;
-        let canonical = text == "0" || text.starts_with(|first: char| matches!(first, '1'..='9'));
-        let work = text.parse().ok().filter(|_| canonical).map(Self);
-        work.ok_or_else(|| D::Error::custom("work is a decimal string without leading zeros"))
+        read_text(deserializer, |text| {
+            let digits = text.starts_with(|first: char| matches!(first, '1'..='9'));
+            let work = text.parse().ok().filter(|_| digits || text == "0").map(Self);
+            work.ok_or("work is a decimal string without leading zeros")
+        })
     }
 }
 

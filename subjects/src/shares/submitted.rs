@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     BlockHash, BootEpoch, Codec, DecodeError, Exponent, Lane, NodeId, Payload, Subject, TemplateId,
-    Timestamp, UnknownSubject,
+    Timestamp, UnknownSubject, hexed::write_hex,
 };
 use prost::Message as _;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -127,13 +127,13 @@ impl Extranonce {
 
 impl fmt::Debug for Extranonce {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.as_slice()))
+        write_hex(self.as_slice(), f)
     }
 }
 
 impl Serialize for Extranonce {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&hex::encode(self.as_slice()))
+        serializer.collect_str(&format_args!("{self:?}"))
     }
 }
 

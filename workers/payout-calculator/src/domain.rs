@@ -190,13 +190,27 @@ impl Calculator {
             statement(&self.book, &due, works).map_err(|source| Fault::Statement { id, source })?;
         // No clock of ours decides, so the bytes are the same whoever computes them, and whenever.
         let validity = Validity::from(due.said_at, self.settings.valid_days);
-        let signed = self.settings.key.sign(&body, validity);
+        let signed = self.settings.key.sign(body, validity);
         let signed = signed.map_err(|source| Fault::Sign { id, source })?;
-        let (bytes, most) = (signed.encode().len(), self.settings.max_message_bytes);
+        let (bytes, most) = (size(&signed), self.settings.max_message_bytes);
         if bytes > most {
             return Err(Fault::TooLarge { id, bytes, most });
         }
         self.book.state(&due);
         Ok(signed)
     }
+}
+
+/// Bytes of a statement's message.
+fn size(statement: &Statement) -> usize {
+    let Statement { id, payload, protected, signature } = statement;
+    let empty = Statement {
+        id: *id,
+        payload: String::new(),
+        protected: String::new(),
+        signature: String::new(),
+    };
+    // These are base64url, which JSON holds as it is.
+    let texts: usize = [payload, protected, signature].into_iter().map(String::len).sum();
+    empty.encode().len().saturating_add(texts)
 }

@@ -8,12 +8,12 @@ use crate::statement::{Unbalanced, check};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey, pkcs8::DecodePrivateKey};
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer as _};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 use subjects::{
-    Timestamp,
-    payouts::{BlockStatement, Statement},
+    MinerId, Sats, Timestamp, Work,
+    payouts::{BlockStatement, Payee, Statement},
 };
 
 /// The only algorithm.
@@ -143,7 +143,8 @@ impl StatementKey {
     /// # Errors
     ///
     /// When canonical JSON cannot hold it.
-    pub fn sign(&self, body: &BlockStatement, times: Validity) -> Result<Statement, SignError> {
+    pub fn sign(&self, body: BlockStatement, times: Validity) -> Result<Statement, SignError> {
+        let id = body.id;
         let protected = Protected {
             alg: ALGORITHM.to_owned(),
             exp: times.expires_secs,
@@ -151,10 +152,12 @@ impl StatementKey {
             kid: self.id.clone(),
         };
         let protected = BASE64URL.encode(canonical(&protected)?);
-        let payload = BASE64URL.encode(canonical(body)?);
-        let signature = self.key.sign(format!("{protected}.{payload}").as_bytes());
-        let signature = BASE64URL.encode(signature.to_bytes());
-        Ok(Statement { id: body.id, payload, protected, signature })
+        let mut signed = format!("{protected}.");
+        let begin = signed.len();
+        BASE64URL.encode_string(canonical_body(body)?, &mut signed);
+        let signature = BASE64URL.encode(self.key.sign(signed.as_bytes()).to_bytes());
+        let payload = signed.split_off(begin);
+        Ok(Statement { id, payload, protected, signature })
     }
 }
 
@@ -224,6 +227,35 @@ pub fn body_of(statement: &Statement) -> Result<BlockStatement, VerifyError> {
     }
     check(&body)?;
     Ok(body)
+}
+
+/// A payee with its members in canonical order.
+#[derive(Serialize)]
+struct CanonicalPayee<'a> {
+    amount: Sats,
+    miner: &'a MinerId,
+    work: Work,
+}
+
+/// Canonical JSON of a body. The payees, who may be a million, are written in canonical order at
+/// once; what is left is small.
+fn canonical_body(mut body: BlockStatement) -> Result<Vec<u8>, SignError> {
+    let refuse = |error: String| SignError::NotCanonical(error);
+    let payees = std::mem::take(&mut body.payees);
+    let rest = String::from_utf8(canonical(&body)?).map_err(|error| refuse(error.to_string()))?;
+    // There once: within a string, a quotation mark has a backslash before it.
+    let (before, after) =
+        rest.split_once(r#""payees":[]"#).ok_or_else(|| refuse("no payees".to_owned()))?;
+    let mut whole = format!("{before}\"payees\":").into_bytes();
+    let payees = payees.iter().map(|Payee { miner, work, amount }| CanonicalPayee {
+        amount: *amount,
+        miner,
+        work: *work,
+    });
+    let written = serde_json::Serializer::new(&mut whole).collect_seq(payees);
+    written.map_err(|error| refuse(error.to_string()))?;
+    whole.extend_from_slice(after.as_bytes());
+    Ok(whole)
 }
 
 /// Canonical JSON, and the proof that nothing was lost: it holds numbers as doubles.

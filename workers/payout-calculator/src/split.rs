@@ -61,9 +61,11 @@ pub fn share_out(amount: Sats, works: &[Work]) -> Result<Vec<Sats>, SplitError> 
         amounts.push(floor);
         remainders.push((Reverse(remainder), index));
     }
-    remainders.sort_unstable();
     // What is left is less than one satoshi for each, so the first ones take it all.
     let lucky = usize::try_from(left.to_u64()).map_err(|_| SplitError::Overflow)?;
+    if lucky < remainders.len() {
+        remainders.select_nth_unstable(lucky);
+    }
     for (_, index) in remainders.iter().take(lucky) {
         if let Some(amount) = amounts.get_mut(*index) {
             *amount = amount.checked_add(ONE).ok_or(SplitError::Overflow)?;
@@ -73,11 +75,12 @@ pub fn share_out(amount: Sats, works: &[Work]) -> Result<Vec<Sats>, SplitError> 
 }
 
 /// `⌊amount · work / total⌋` and the remainder; `None` when there is no total.
-fn proportion(amount: Sats, work: Work, total: U256) -> Option<(Sats, U256)> {
+fn proportion(amount: Sats, work: Work, total: U256) -> Option<(Sats, u128)> {
     // 2^51 satoshis times 2^128 hashes fit 256 bits.
     let product = U256::from(amount.to_u64()).checked_mul(U256::from(work.to_u128()))?;
     let (floor, remainder) = (!total.is_zero()).then(|| product.div_mod(total))?;
-    Some((Sats::new(u64::try_from(floor).ok()?)?, remainder))
+    // The remainder is less than the total.
+    Some((Sats::new(u64::try_from(floor).ok()?)?, u128::try_from(remainder).ok()?))
 }
 
 fn per_mille(amount: Sats, thousandths: u64) -> Sats {

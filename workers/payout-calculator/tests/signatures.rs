@@ -145,8 +145,18 @@ fn a_number_beyond_what_canonical_json_holds_is_not_signed() {
     let key = settings(RULE).key;
     let mut body = verify(&statement(), &key.public()).unwrap().body;
     body.window.shares = 1 << 53;
-    let error = key.sign(&body, Validity::from(SAID_AT, 1)).unwrap_err();
+    let error = key.sign(body, Validity::from(SAID_AT, 1)).unwrap_err();
     assert!(error.to_string().contains("9007199254740992"), "{error}");
+}
+
+/// The payees' place in the body is found, whatever a text says.
+#[test]
+fn a_text_that_looks_like_payees_is_signed_as_it_is() {
+    let key = settings(RULE).key;
+    let mut body = verify(&statement(), &key.public()).unwrap().body;
+    body.finder.identity = r#"","payees":[]"payees":[]"#.to_owned();
+    let signed = key.sign(body.clone(), Validity::from(SAID_AT, 1)).unwrap();
+    assert_eq!(verify(&signed, &key.public()).unwrap().body, body);
 }
 
 /// The example that readers in other languages test against is a statement of ours.
