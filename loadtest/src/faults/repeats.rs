@@ -35,11 +35,11 @@ pub(super) async fn replayed(field: &mut Field<'_>) -> anyhow::Result<()> {
     let mut refusals = core.bus.ordered(streams::SHARES_REFUSED, vec![filter], Start::New);
     refusals.opened().await?;
 
-    let ways: [fn(&Submitted) -> Option<Submitted>; 4] =
+    let ways: [fn(&Submitted, u64) -> Option<Submitted>; 4] =
         [again, before_the_first_start, on_the_other_lane, on_a_lane_of_core];
     let mut refusable = BTreeSet::new();
-    for (number, batch) in (0_usize..).zip(&batches) {
-        for sent in ways.iter().filter_map(|way| way(batch)) {
+    for (number, batch) in (0_u64..).zip(&batches) {
+        for sent in ways.iter().filter_map(|way| way(batch, number)) {
             send(&leaf.bus, &sent, number).await?;
             if (sent.lane, sent.boot_epoch) != (batch.lane, batch.boot_epoch) {
                 refusable.extend(ShareKey::of_submitted(&sent));
@@ -72,7 +72,7 @@ fn submitted(accepted: &Accepted) -> Submitted {
 }
 
 /// Sends a batch under its own id, which absorbs it while it is known, and under a new one.
-async fn send(leaf: &Bus, batch: &Submitted, number: usize) -> anyhow::Result<()> {
+async fn send(leaf: &Bus, batch: &Submitted, number: u64) -> anyhow::Result<()> {
     let own = batch.to_message();
     let new = Message { id: format!("{}/again/{number}", own.id), ..own.clone() };
     for message in [own, new] {
@@ -81,20 +81,22 @@ async fn send(leaf: &Bus, batch: &Submitted, number: usize) -> anyhow::Result<()
     Ok(())
 }
 
-fn again(batch: &Submitted) -> Option<Submitted> {
+fn again(batch: &Submitted, _: u64) -> Option<Submitted> {
     Some(batch.clone())
 }
 
-fn before_the_first_start(batch: &Submitted) -> Option<Submitted> {
-    Some(Submitted { boot_epoch: NO_EPOCH, ..batch.clone() })
+/// Batches of several starts have the same numbers, and a batch of one start is refused once: as
+/// of another start each has a number of its own.
+fn before_the_first_start(batch: &Submitted, number: u64) -> Option<Submitted> {
+    Some(Submitted { boot_epoch: NO_EPOCH, batch: number, ..batch.clone() })
 }
 
-fn on_the_other_lane(batch: &Submitted) -> Option<Submitted> {
+fn on_the_other_lane(batch: &Submitted, number: u64) -> Option<Submitted> {
     let lane = LANES.into_iter().find(|lane| *lane != batch.lane)?;
-    Some(Submitted { lane, boot_epoch: LAST_EPOCH, ..batch.clone() })
+    Some(Submitted { lane, boot_epoch: LAST_EPOCH, batch: number, ..batch.clone() })
 }
 
-fn on_a_lane_of_core(batch: &Submitted) -> Option<Submitted> {
+fn on_a_lane_of_core(batch: &Submitted, _: u64) -> Option<Submitted> {
     Some(Submitted { lane: LANE_OF_CORE, ..batch.clone() })
 }
 
