@@ -279,9 +279,26 @@ impl BusError {
             Self::NoResponders(_) | Self::TimedOut(_) | Self::Denied(_) | Self::Client { .. } => {
                 true
             }
-            // JetStream's "temporarily unavailable".
-            Self::Refused { code, .. } => *code == 10_008,
+            // "JetStream system temporarily unavailable", and a stream or a consumer whose server
+            // is on its way down.
+            Self::Refused { code, .. } => matches!(*code, 10_008 | 10_118 | 10_119),
             Self::NoSuchStream(_) | Self::Unreadable { .. } | Self::Stopped => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_on_its_way_down_is_asked_again() {
+        let refused = |code| {
+            let (subject, description) = ("$JS.API.X".to_owned(), "words".to_owned());
+            BusError::Refused { subject, code, description }.is_transient()
+        };
+        assert!([10_008, 10_118, 10_119].into_iter().all(refused));
+        // A request that no server takes.
+        assert!(!refused(10_025));
     }
 }
