@@ -8,11 +8,19 @@ use anyhow::{Context as _, ensure};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    time::Duration,
 };
-use tokio::process::Command;
+use tokio::{process::Command, time::sleep};
+use worker_runtime::clock::{Clock as _, SystemClock};
 
 /// Size of each disk in MiB; the image is sparse.
 const SIZE_MIB: u64 = 4_096;
+
+/// How long a killed server's last writes may take.
+const LAST_WRITES: Duration = Duration::from_secs(15);
+
+/// Pause between two tries to take its disk away.
+const BETWEEN_TRIES: Duration = Duration::from_millis(100);
 
 /// The servers whose stores get a disk, and their folders in the network's data.
 const SERVERS: [(&str, &str); 2] = [("hub", "hub"), ("leaf", "n1")];
@@ -99,9 +107,22 @@ impl Disk {
     ///
     /// When nothing was remembered, or somebody still uses the disk.
     pub async fn lose_power(&self) -> anyhow::Result<()> {
-        run("umount", &[], &[&self.place]).await?;
+        self.unmount().await?;
         std::fs::rename(self.frozen(), &self.image)?;
         self.mount().await
+    }
+
+    /// Takes the disk away from a server that was killed: what that had told the disk to do may
+    /// still be on its way, and keeps it busy for a moment.
+    async fn unmount(&self) -> anyhow::Result<()> {
+        let clock = SystemClock::new();
+        let deadline = clock.monotonic() + LAST_WRITES;
+        loop {
+            match run("umount", &[], &[&self.place]).await {
+                Err(_) if clock.monotonic() < deadline => sleep(BETWEEN_TRIES).await, // polls
+                result => return result.map(drop),
+            }
+        }
     }
 
     /// Leaves no room on the disk.
