@@ -23,9 +23,10 @@ use worker_runtime::{
 
 /// An hour of 10 000 miners at 6 shares a minute.
 const SHARES: u32 = 3_600_000;
-/// Connections; together they send more at once than any part may hold.
-const CONNECTIONS: u32 = 100;
-const WINDOW: usize = 1_000;
+/// Connections; together they send more at once than any part may hold, and each remembers few
+/// enough proofs of one tip while a part is away.
+const CONNECTIONS: u32 = 1_000;
+const WINDOW: usize = 100;
 /// The workers behind the ingress, each of which is away for a while.
 const WORKERS: [&str; 4] = ["leaf-reader", "share-verifier", "share-recorder", "round-tracker"];
 /// The servers that each stand still for a while.
