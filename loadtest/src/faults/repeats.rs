@@ -17,6 +17,8 @@ const LANE_OF_CORE: Lane = Lane(5);
 const LANES: [Lane; 2] = [Lane(256), Lane(257)];
 /// A start of the ingress before its first one.
 const NO_EPOCH: BootEpoch = BootEpoch(0);
+/// Beyond the numbers under which others sent batches as of that start.
+const FIRST_NUMBER: u64 = 1 << 32;
 /// A start that it never gets to.
 const LAST_EPOCH: BootEpoch = BootEpoch(u16::MAX);
 
@@ -86,8 +88,9 @@ fn again(batch: &Submitted, _: u64) -> Option<Submitted> {
 }
 
 /// Batches of several starts have the same numbers, and a batch of one start is refused once: as
-/// of another start each has a number of its own.
+/// of another start each has a number of its own, which nobody else has used either.
 fn before_the_first_start(batch: &Submitted, number: u64) -> Option<Submitted> {
+    let number = FIRST_NUMBER.saturating_add(number);
     Some(Submitted { boot_epoch: NO_EPOCH, batch: number, ..batch.clone() })
 }
 
