@@ -21,7 +21,7 @@ use worker_runtime::{
     clock::{Clock as _, SystemClock},
 };
 
-/// An hour of 10 000 miners at 6 shares a minute.
+/// An hour of 5 000 miners at 12 shares a minute.
 const SHARES: u32 = 3_600_000;
 /// Connections; together they send more at once than any part may hold, and each remembers few
 /// enough proofs of one tip while a part is away.
@@ -68,14 +68,28 @@ pub(super) async fn measure(setting: &Setting) -> anyhow::Result<Vec<Figure>> {
 struct Watched {
     curve: Curve,
     pid: Option<u64>,
+    /// It, if it is one that is ended and started again.
+    worker: Option<Part>,
+}
+
+impl Watched {
+    fn new(name: &str, pid: u64) -> Self {
+        let curve = Curve { name: name.to_owned(), points: Vec::new() };
+        Self { curve, pid: Some(pid), worker: None }
+    }
+
+    fn worker(name: &str, part: Part) -> anyhow::Result<Self> {
+        let watched = Self::new(name, part.pid()?);
+        Ok(Self { worker: Some(part), ..watched })
+    }
 }
 
 /// The whole line, and what it took.
 struct Line {
     rig: Rig,
-    workers: Vec<Option<Part>>,
     clock: SystemClock,
     begun: Duration,
+    /// First the workers that are away in turn.
     watched: Vec<Watched>,
 }
 
@@ -83,31 +97,29 @@ impl Line {
     async fn start(setting: &Setting) -> anyhow::Result<Self> {
         let rig = Rig::start(setting, &[]).await?;
         let status = rig.lab.network.status().await?;
-        let (mut workers, mut watched) = (Vec::new(), Vec::new());
-        let mut watch = |name: &str, pid: u64| {
-            let curve = Curve { name: name.to_owned(), points: Vec::new() };
-            watched.push(Watched { curve, pid: Some(pid) });
-        };
+        let mut watched = Vec::new();
         for worker in WORKERS {
-            let part = rig.lab.start(worker, &[])?;
-            watch(worker, part.pid()?);
-            workers.push(Some(part));
+            watched.push(Watched::worker(worker, rig.lab.start(worker, &[])?)?);
         }
-        watch("ingress-sv2", rig.pid());
+        watched.push(Watched::new("ingress-sv2", rig.pid()));
         for server in SERVERS {
-            watch(server, status.pid("servers", server)?);
+            watched.push(Watched::new(server, status.pid("servers", server)?));
         }
         let clock = SystemClock::new();
         let begun = clock.monotonic();
-        Ok(Self { rig, workers, clock, begun, watched })
+        Ok(Self { rig, clock, begun, watched })
     }
 
     async fn end(self) -> anyhow::Result<Vec<Curve>> {
-        for worker in self.workers.into_iter().flatten() {
-            worker.end().await?;
+        let mut curves = Vec::new();
+        for Watched { curve, worker, .. } in self.watched {
+            if let Some(worker) = worker {
+                worker.end().await?;
+            }
+            curves.push(curve);
         }
         self.rig.end().await?;
-        Ok(self.watched.into_iter().map(|watched| watched.curve).collect())
+        Ok(curves)
     }
 
     /// Each part of the hour begins with a tip, as ten minutes do, and ends with an outage.
@@ -121,9 +133,9 @@ impl Line {
             send(pid, Signal::CONT)?;
             stood?;
         }
-        for (place, worker) in WORKERS.into_iter().enumerate() {
+        for place in 0..WORKERS.len() {
             self.load(fleet, shares / parts).await?;
-            self.replace(fleet, place, worker).await?;
+            self.replace(fleet, place).await?;
         }
         fleet.work(Pace::Idle, Duration::ZERO, PATIENCE).await?;
         self.until_worked_off(fleet).await
@@ -131,7 +143,7 @@ impl Line {
 
     /// Has so many more shares acknowledged.
     async fn load(&mut self, fleet: &mut Fleet, shares: u64) -> anyhow::Result<()> {
-        // While shares are unanswered, there is no room for the answer about a tip.
+        // Proofs are remembered until the tip changes: none of the old tip is to come later.
         fleet.work(Pace::Idle, Duration::ZERO, PATIENCE).await?;
         self.rig.next_tip(fleet).await?;
         fleet.pace(Pace::Window(WINDOW));
@@ -145,31 +157,16 @@ impl Line {
     }
 
     /// Ends a worker and, a while later, starts another.
-    async fn replace(
-        &mut self,
-        fleet: &mut Fleet,
-        place: usize,
-        worker: &str,
-    ) -> anyhow::Result<()> {
-        let slot = self.workers.get_mut(place).context("no such worker")?;
-        let gone = slot.take().context("the worker is away")?;
-        self.watch(worker, None);
-        gone.end().await?;
+    async fn replace(&mut self, fleet: &mut Fleet, place: usize) -> anyhow::Result<()> {
+        let watched = self.watched.get_mut(place).context("no such worker")?;
+        watched.pid = None;
+        watched.worker.take().context("the worker is away")?.end().await?;
         self.look_for(fleet, AWAY).await?;
-        let part = self.rig.lab.start(worker, &[])?;
-        self.watch(worker, Some(part.pid()?));
-        if let Some(slot) = self.workers.get_mut(place) {
-            *slot = Some(part);
-        }
+        let watched = self.watched.get_mut(place).context("no such worker")?;
+        let part = self.rig.lab.start(&watched.curve.name, &[])?;
+        watched.pid = Some(part.pid()?);
+        watched.worker = Some(part);
         Ok(())
-    }
-
-    fn watch(&mut self, name: &str, pid: Option<u64>) {
-        for watched in &mut self.watched {
-            if watched.curve.name == name {
-                watched.pid = pid;
-            }
-        }
     }
 
     /// Looks at every part for a while.
@@ -180,7 +177,7 @@ impl Line {
             fleet.check()?;
             let now = self.clock.monotonic();
             let at = (now - self.begun).as_secs_f64();
-            for Watched { curve, pid } in &mut self.watched {
+            for Watched { curve, pid, .. } in &mut self.watched {
                 if let Some(pid) = pid {
                     curve.points.push((at, float(memory(*pid)?.resident) / MIB));
                 }

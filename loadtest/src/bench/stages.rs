@@ -83,12 +83,12 @@ impl Alone<'_> {
         let until = before + u64::try_from(per_lane * LANES)?;
         let page = self.lab.network.status().await?.text("/endpoints/metrics/round-tracker")?;
         let counted = || async { Ok(replay::handled(&page).await) };
+        let [verifier, recorder, tracker] = STAGES;
         Ok(vec![
-            self.through("share-verifier", before, until, || self.stored()).await?,
-            self.through("share-recorder", before, until, || feed::recorded(&self.database))
-                .await?,
+            self.through(verifier, before, until, || self.stored()).await?,
+            self.through(recorder, before, until, || feed::recorded(&self.database)).await?,
             // It knows nothing of what was before, and counts all of it.
-            self.through("round-tracker", 0, until, counted).await?,
+            self.through(tracker, 0, until, counted).await?,
         ])
     }
 

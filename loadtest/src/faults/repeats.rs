@@ -17,8 +17,6 @@ const LANE_OF_CORE: Lane = Lane(5);
 const LANES: [Lane; 2] = [Lane(256), Lane(257)];
 /// A start of the ingress before its first one.
 const NO_EPOCH: BootEpoch = BootEpoch(0);
-/// Beyond the numbers under which others sent batches as of that start.
-const FIRST_NUMBER: u64 = 1 << 32;
 /// A start that it never gets to.
 const LAST_EPOCH: BootEpoch = BootEpoch(u16::MAX);
 
@@ -37,11 +35,11 @@ pub(super) async fn replayed(field: &mut Field<'_>) -> anyhow::Result<()> {
     let mut refusals = core.bus.ordered(streams::SHARES_REFUSED, vec![filter], Start::New);
     refusals.opened().await?;
 
-    let ways: [fn(&Submitted, u64) -> Option<Submitted>; 4] =
+    let ways: [fn(&Submitted) -> Option<Submitted>; 4] =
         [again, before_the_first_start, on_the_other_lane, on_a_lane_of_core];
     let mut refusable = BTreeSet::new();
     for (number, batch) in (0_u64..).zip(&batches) {
-        for sent in ways.iter().filter_map(|way| way(batch, number)) {
+        for sent in ways.iter().filter_map(|way| way(batch)) {
             send(&leaf.bus, &sent, number).await?;
             if (sent.lane, sent.boot_epoch) != (batch.lane, batch.boot_epoch) {
                 refusable.extend(ShareKey::of_submitted(&sent));
@@ -83,23 +81,28 @@ async fn send(leaf: &Bus, batch: &Submitted, number: u64) -> anyhow::Result<()> 
     Ok(())
 }
 
-fn again(batch: &Submitted, _: u64) -> Option<Submitted> {
+fn again(batch: &Submitted) -> Option<Submitted> {
     Some(batch.clone())
 }
 
-/// Batches of several starts have the same numbers, and a batch of one start is refused once: as
-/// of another start each has a number of its own, which nobody else has used either.
-fn before_the_first_start(batch: &Submitted, number: u64) -> Option<Submitted> {
-    let number = FIRST_NUMBER.saturating_add(number);
-    Some(Submitted { boot_epoch: NO_EPOCH, batch: number, ..batch.clone() })
+fn before_the_first_start(batch: &Submitted) -> Option<Submitted> {
+    Some(Submitted { boot_epoch: NO_EPOCH, batch: number_of_all_starts(batch), ..batch.clone() })
 }
 
-fn on_the_other_lane(batch: &Submitted, number: u64) -> Option<Submitted> {
+fn on_the_other_lane(batch: &Submitted) -> Option<Submitted> {
     let lane = LANES.into_iter().find(|lane| *lane != batch.lane)?;
+    let number = number_of_all_starts(batch);
     Some(Submitted { lane, boot_epoch: LAST_EPOCH, batch: number, ..batch.clone() })
 }
 
-fn on_a_lane_of_core(batch: &Submitted, _: u64) -> Option<Submitted> {
+/// A number for a batch as of another start. Each start counts from 0, and what is refused under
+/// one number is told once: the batch's own start keeps the numbers apart, also from those of
+/// anybody who counted from 0. Order and gaps stay.
+fn number_of_all_starts(batch: &Submitted) -> u64 {
+    (u64::from(batch.boot_epoch.0) << 32) | batch.batch
+}
+
+fn on_a_lane_of_core(batch: &Submitted) -> Option<Submitted> {
     Some(Submitted { lane: LANE_OF_CORE, ..batch.clone() })
 }
 

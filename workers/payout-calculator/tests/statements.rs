@@ -301,12 +301,21 @@ fn facts_that_contradict_one_another_stop_the_payouts() {
 #[test]
 fn a_statement_that_the_bus_does_not_take_stops_the_payouts_and_says_what_to_do() {
     let history = history(&[confirmed(&[(1, 1)])]);
-    let settings =
-        payout_calculator::domain::Settings { max_message_bytes: 1_000, ..settings(WINDOW) };
-    let mut calculator = Calculator::new(settings);
-    let mut faults = all(&history).map(|fact| hear(&mut calculator, fact, &history.lines));
-    let fault = faults.find_map(Result::err).unwrap();
-    assert!(matches!(fault, Fault::TooLarge { most: 1_000, .. }));
+    let with_room = |bytes| {
+        let settings =
+            payout_calculator::domain::Settings { max_message_bytes: bytes, ..settings(WINDOW) };
+        let mut calculator = Calculator::new(settings);
+        let answers: Result<Vec<_>, Fault> =
+            all(&history).map(|fact| hear(&mut calculator, fact, &history.lines)).collect();
+        answers.map(|said| said.into_iter().flatten().collect::<Vec<_>>())
+    };
+    let stated = with_room(8_000_000).unwrap();
+    let exactly = stated[0].encode().len();
+    assert_eq!(with_room(exactly).unwrap(), stated);
+    let fault = with_room(exactly - 1).unwrap_err();
+    assert!(
+        matches!(fault, Fault::TooLarge { bytes, most, .. } if bytes == exactly && most == exactly - 1)
+    );
     assert!(fault.to_string().contains("raise `max_payload`"), "{fault}");
 }
 
