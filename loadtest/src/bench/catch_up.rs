@@ -21,7 +21,7 @@ use std::{
 use subjects::{BootEpoch, Lane, Payload as _, shares::Accepted};
 use tokio::{sync::Semaphore, time::sleep};
 use tokio_util::sync::CancellationToken;
-use worker_runtime::{Bus, Publication, clock::Clock, transform::Start};
+use worker_runtime::{Bus, Publication, bus::Ordered, clock::Clock, transform::Start};
 
 /// How fast a backlog goes, and how long others wait meanwhile.
 pub(super) const BENCH: Bench = Bench {
@@ -47,13 +47,14 @@ async fn measure(setting: &Setting) -> anyhow::Result<Vec<Figure>> {
     let lab = Lab::without(setting, &parts).await?;
     let backlog = usize::try_from(setting.times(1_000, 14_063))?;
     let before = usize::try_from(setting.times(200, 1_600))?;
-    let (mut rates, mut calm, mut busy) = (vec![], vec![], vec![]);
+    let (mut rates, mut calm, mut taken_over, mut busy) = (vec![], vec![], vec![], vec![]);
     let runs = setting.times(1, 5);
     for run in 1..=runs {
         let outage = Outage::open(&lab, BootEpoch(run.try_into()?)).await?;
         let figures = outage.measure(backlog, before).await?;
         rates.push(figures.shares_per_second);
         calm.push(figures.calm_p99_ms);
+        taken_over.push(figures.taken_over_ms);
         busy.push(figures.busy_p99_ms);
     }
     lab.end().await?;
@@ -64,6 +65,8 @@ async fn measure(setting: &Setting) -> anyhow::Result<Vec<Figure>> {
             .with(format!("{buffered} buffered shares, verified to recorded, live ones beside")),
         Figure::median("catch-up: live p99 before", "ms", Goal::None, &calm)
             .with("submitted to accepted, 10 000 shares/s, lanes of other partitions"),
+        Figure::median("catch-up: live lanes taken over", "ms", Goal::None, &taken_over)
+            .with("start of a verifier before the backlog to a verdict in each live lane"),
         Figure::median("catch-up: live p99 meanwhile", "ms", Goal::None, &busy),
         Figure::median("catch-up: live p99 meanwhile over before", "", Goal::None, &ratios),
     ])
@@ -72,6 +75,7 @@ async fn measure(setting: &Setting) -> anyhow::Result<Vec<Figure>> {
 struct Figures {
     shares_per_second: f64,
     calm_p99_ms: f64,
+    taken_over_ms: f64,
     busy_p99_ms: f64,
 }
 
@@ -120,22 +124,22 @@ impl<'a> Outage<'a> {
         let verifier = self.lab.start("share-verifier", &[])?;
         let waits = Waits::new(clock);
         let stop = CancellationToken::new();
-        let calm_p99_ms = tokio::select! {
-            failed = waits.listen(&self.reader.bus, self.live.clone()) => return Err(failed),
-            sent = waits.send(&self.ingress.bus, &mut live, before, &stop) => {
-                let sent = sent?;
-                self.until(start + sent).await?;
-                waits.p99_ms()?
-            }
-        };
+        let sent = waits.send(&self.ingress.bus, &mut live, before, &stop);
+        let sent = self.hearing(&waits, sent).await?;
+        let calm_p99_ms = waits.p99_ms()?;
+        self.until(start + sent).await?;
         verifier.end().await?;
 
         let room = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
         feed::publish(&self.ingress.bus, buffered, &room).await?;
-        let verifier = self.lab.start("share-verifier", &[])?;
         let waiting = u64::try_from(backlog.div_ceil(LANES) * LANES)?;
         let begin = feed::recorded(&self.database).await?;
-        // It first takes the leases that its predecessor let go.
+        let started = clock.monotonic();
+        let verifier = self.lab.start("share-verifier", &[])?;
+        // It first takes the leases that its predecessor let go, and reads what that one credited.
+        let waits = Waits::new(clock);
+        self.hearing(&waits, waits.send(&self.ingress.bus, &mut live, LANES, &stop)).await?;
+        let taken_over_ms = millis(clock.monotonic() - started)?;
         self.until(begin + waiting / 20).await?;
         let (from, began) = (feed::recorded(&self.database).await?, clock.monotonic());
         let waits = Waits::new(clock);
@@ -144,20 +148,42 @@ impl<'a> Outage<'a> {
             stop.cancel();
             anyhow::Ok((feed::recorded(&self.database).await?, clock.monotonic()))
         };
-        let (end, ended) = tokio::select! {
-            failed = waits.listen(&self.reader.bus, self.live.clone()) => return Err(failed),
-            both = async {
-                let sending = waits.send(&self.ingress.bus, &mut live, usize::MAX, &stop);
-                anyhow::Ok(tokio::try_join!(recorded, sending)?.0)
-            } => both?,
-        };
+        let sending = waits.send(&self.ingress.bus, &mut live, usize::MAX, &stop);
+        let both = async { tokio::try_join!(recorded, sending) };
+        let ((end, ended), _) = self.hearing(&waits, Box::pin(both)).await?;
         let busy_p99_ms = waits.p99_ms()?;
         let shares_per_second = shares_of(end - from) / (ended - began).as_secs_f64();
         self.empty().await?;
         verifier.end().await?;
         self.ingress.finish().await?;
         self.reader.finish().await?;
-        Ok(Figures { shares_per_second, calm_p99_ms, busy_p99_ms })
+        Ok(Figures { shares_per_second, calm_p99_ms, taken_over_ms, busy_p99_ms })
+    }
+
+    /// Does this and hears the verdicts of live lanes meanwhile, until there is one for each batch.
+    async fn hearing<T>(
+        &self,
+        waits: &Waits<'_>,
+        work: impl Future<Output = anyhow::Result<T>>,
+    ) -> anyhow::Result<T> {
+        let filters = self.live.iter().map(|lane| format!("shares.accepted.core.{lane}")).collect();
+        let mut verdicts = self.reader.bus.ordered(streams::SHARES, filters, Start::New);
+        verdicts.opened().await?;
+        let listened = waits.listen(&mut verdicts);
+        let done = async {
+            let done = work.await?;
+            let deadline = self.lab.network.clock().monotonic() + PATIENCE;
+            while waits.waiting() > 0 {
+                let now = self.lab.network.clock().monotonic();
+                ensure!(now < deadline, "{} live batches without a verdict", waits.waiting());
+                sleep(BETWEEN_LOOKS).await; // polls
+            }
+            Ok(done)
+        };
+        tokio::select! {
+            failed = listened => Err(failed),
+            done = Box::pin(done) => done,
+        }
     }
 
     async fn batches(&self, lanes: &[Lane], count: usize) -> anyhow::Result<Vec<Vec<Publication>>> {
@@ -228,11 +254,9 @@ impl<'a> Waits<'a> {
     }
 
     /// Hears verdicts until it fails.
-    async fn listen(&self, bus: &Bus, lanes: Vec<Lane>) -> anyhow::Error {
-        let filters = lanes.iter().map(|lane| format!("shares.accepted.core.{lane}")).collect();
-        let mut reader = bus.ordered(streams::SHARES, filters, Start::New);
+    async fn listen(&self, verdicts: &mut Ordered) -> anyhow::Error {
         loop {
-            let heard = match reader.next().await {
+            let heard = match verdicts.next().await {
                 Ok(delivery) => self.hear(&delivery.body),
                 Err(error) => return error.into(),
             };
@@ -253,11 +277,19 @@ impl<'a> Waits<'a> {
         Ok(())
     }
 
+    /// Live batches without a verdict.
+    fn waiting(&self) -> usize {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     fn p99_ms(&self) -> anyhow::Result<f64> {
         let mut took = self.took.lock().unwrap_or_else(PoisonError::into_inner).clone();
         took.sort_unstable();
         let place = took.len() * 99 / 100;
-        let p99 = took.get(place).context("no live batch was accepted")?;
-        Ok(float(u64::try_from(p99.as_micros())?) / 1e3)
+        millis(*took.get(place).context("no live batch was accepted")?)
     }
+}
+
+fn millis(time: Duration) -> anyhow::Result<f64> {
+    Ok(float(u64::try_from(time.as_micros())?) / 1e3)
 }
