@@ -2,7 +2,7 @@
 //! miners notice of it.
 
 use super::{
-    Bench, Lab, Setting,
+    Bench, Lab, Part, Setting,
     feed::{self, shares_of},
     figure::{Figure, Goal},
     meter::float,
@@ -72,6 +72,9 @@ async fn measure(setting: &Setting) -> anyhow::Result<Vec<Figure>> {
     ])
 }
 
+/// Batches of a lane that are still to be sent.
+type Batches = std::vec::IntoIter<Publication>;
+
 struct Figures {
     shares_per_second: f64,
     calm_p99_ms: f64,
@@ -119,9 +122,9 @@ impl<'a> Outage<'a> {
         let calm = self.batches(&self.live, before.div_ceil(LANES) * 11).await?;
         let mut live: Vec<_> = calm.into_iter().map(Vec::into_iter).collect();
         let buffered = self.batches(&self.cut_off, backlog.div_ceil(LANES)).await?;
-        let start = feed::recorded(&self.database).await?;
 
-        let verifier = self.lab.start("share-verifier", &[])?;
+        let (verifier, _) = self.take_over(&mut live).await?;
+        let start = feed::recorded(&self.database).await?;
         let waits = Waits::new(clock);
         let stop = CancellationToken::new();
         let sent = waits.send(&self.ingress.bus, &mut live, before, &stop);
@@ -134,12 +137,8 @@ impl<'a> Outage<'a> {
         feed::publish(&self.ingress.bus, buffered, &room).await?;
         let waiting = u64::try_from(backlog.div_ceil(LANES) * LANES)?;
         let begin = feed::recorded(&self.database).await?;
-        let started = clock.monotonic();
-        let verifier = self.lab.start("share-verifier", &[])?;
-        // It first takes the leases that its predecessor let go, and reads what that one credited.
-        let waits = Waits::new(clock);
-        self.hearing(&waits, waits.send(&self.ingress.bus, &mut live, LANES, &stop)).await?;
-        let taken_over_ms = millis(clock.monotonic() - started)?;
+        let (verifier, took) = self.take_over(&mut live).await?;
+        let taken_over_ms = millis(took)?;
         self.until(begin + waiting / 20).await?;
         let (from, began) = (feed::recorded(&self.database).await?, clock.monotonic());
         let waits = Waits::new(clock);
@@ -158,6 +157,17 @@ impl<'a> Outage<'a> {
         self.ingress.finish().await?;
         self.reader.finish().await?;
         Ok(Figures { shares_per_second, calm_p99_ms, taken_over_ms, busy_p99_ms })
+    }
+
+    /// Starts a verifier, and says how long it took until each live lane had a verdict: it first
+    /// takes the leases that its predecessor let go, and reads again what that one credited.
+    async fn take_over(&self, live: &mut [Batches]) -> anyhow::Result<(Part, Duration)> {
+        let clock = self.lab.network.clock();
+        let (waits, stop) = (Waits::new(clock), CancellationToken::new());
+        let started = clock.monotonic();
+        let verifier = self.lab.start("share-verifier", &[])?;
+        self.hearing(&waits, waits.send(&self.ingress.bus, live, LANES, &stop)).await?;
+        Ok((verifier, clock.monotonic() - started))
     }
 
     /// Does this and hears the verdicts of live lanes meanwhile, until there is one for each batch.
@@ -229,7 +239,7 @@ impl<'a> Waits<'a> {
     async fn send(
         &self,
         bus: &Bus,
-        lanes: &mut [std::vec::IntoIter<Publication>],
+        lanes: &mut [Batches],
         most: usize,
         stop: &CancellationToken,
     ) -> anyhow::Result<u64> {
