@@ -29,13 +29,13 @@ pub(super) async fn replayed(field: &mut Field<'_>) -> anyhow::Result<()> {
     let all: Vec<Accepted> = core.all(streams::SHARES, Accepted::FILTER).await?;
     let count = usize::try_from(field.times(20, 400))?;
     let latest = all.iter().rev().filter(|batch| LANES.contains(&batch.lane)).take(count);
-    let batches: Vec<_> = field.shuffled(latest.map(submitted).collect());
+    let batches: Vec<_> = field.shuffled(latest.collect());
     ensure!(!batches.is_empty(), "nothing was credited yet");
     let filter = Refused::FILTER.to_owned();
     let mut refusals = core.bus.ordered(streams::SHARES_REFUSED, vec![filter], Start::New);
     refusals.opened().await?;
 
-    let ways: [fn(&Submitted) -> Option<Submitted>; 4] =
+    let ways: [fn(&Accepted) -> Option<Submitted>; 4] =
         [again, before_the_first_start, on_the_other_lane, on_a_lane_of_core];
     let mut refusable = BTreeSet::new();
     for (number, batch) in (0_u64..).zip(&batches) {
@@ -81,29 +81,30 @@ async fn send(leaf: &Bus, batch: &Submitted, number: u64) -> anyhow::Result<()> 
     Ok(())
 }
 
-fn again(batch: &Submitted) -> Option<Submitted> {
-    Some(batch.clone())
+fn again(credited: &Accepted) -> Option<Submitted> {
+    Some(submitted(credited))
 }
 
-fn before_the_first_start(batch: &Submitted) -> Option<Submitted> {
-    Some(Submitted { boot_epoch: NO_EPOCH, batch: number_of_all_starts(batch), ..batch.clone() })
+fn before_the_first_start(credited: &Accepted) -> Option<Submitted> {
+    Some(elsewhere(credited, credited.lane, NO_EPOCH))
 }
 
-fn on_the_other_lane(batch: &Submitted) -> Option<Submitted> {
-    let lane = LANES.into_iter().find(|lane| *lane != batch.lane)?;
-    let number = number_of_all_starts(batch);
-    Some(Submitted { lane, boot_epoch: LAST_EPOCH, batch: number, ..batch.clone() })
+fn on_the_other_lane(credited: &Accepted) -> Option<Submitted> {
+    let lane = LANES.into_iter().find(|lane| *lane != credited.lane)?;
+    Some(elsewhere(credited, lane, LAST_EPOCH))
 }
 
-/// A number for a batch as of another start. Each start counts from 0, and what is refused under
-/// one number is told once: the batch's own start keeps the numbers apart, also from those of
-/// anybody who counted from 0. Order and gaps stay.
-fn number_of_all_starts(batch: &Submitted) -> u64 {
-    (u64::from(batch.boot_epoch.0) << 32) | batch.batch
+fn on_a_lane_of_core(credited: &Accepted) -> Option<Submitted> {
+    Some(elsewhere(credited, LANE_OF_CORE, credited.boot_epoch))
 }
 
-fn on_a_lane_of_core(batch: &Submitted) -> Option<Submitted> {
-    Some(Submitted { lane: LANE_OF_CORE, ..batch.clone() })
+/// The batch as if it had been sent there. Each start counts from 0, a batch is credited in parts,
+/// and what is refused under one number is told once: so the message's own start and part keep the
+/// numbers apart, also from those of anybody who counted from 0. Order and gaps stay.
+fn elsewhere(credited: &Accepted, lane: Lane, boot_epoch: BootEpoch) -> Submitted {
+    let (start, part) = (u64::from(credited.boot_epoch.0), u64::from(credited.part));
+    let batch = (start << 48) | (credited.batch << 8) | part;
+    Submitted { lane, boot_epoch, batch, ..submitted(credited) }
 }
 
 /// Waits until all of these shares are refused; by which names they were.
