@@ -1,45 +1,11 @@
-//! What the ingress decides: no sockets, no bus, no clock. Time is an argument.
-
-pub mod rules;
-
-pub mod turns;
-
-pub mod selection;
-
-pub mod admission;
+//! What the ingress decides about Stratum V2: no sockets, no bus, no clock. Time is an argument.
 
 pub mod closing;
 
 pub mod setup;
-
-pub mod numbers;
-
-pub mod miner;
-
-pub mod job;
-
-pub mod vardiff;
-
-pub mod proofs;
 
 pub mod channel;
 
 pub mod ledger;
 
 pub mod connection;
-
-pub mod lane;
-
-pub mod rejections;
-
-use std::time::Duration;
-use subjects::Timestamp;
-
-/// A moment on both clocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Moment {
-    /// Since some fixed moment; never runs backwards. Decides.
-    pub elapsed: Duration,
-    /// The wall clock. Only told.
-    pub at: Timestamp,
-}

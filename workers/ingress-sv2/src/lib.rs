@@ -17,26 +17,9 @@ pub mod wire;
 
 pub mod domain;
 
-pub mod port;
-
-mod figures;
-
-pub mod publisher;
-
 pub mod session;
-
-pub mod server;
-
-pub mod blocks;
-
-pub mod facts;
-
-mod templates;
-
-mod lease;
 
 mod worker;
 
-pub use config::{Config, Deadlines, Limits, Vardiff};
-pub use figures::Figures;
+pub use config::Config;
 pub use worker::IngressSv2;

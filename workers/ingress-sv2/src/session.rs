@@ -1,57 +1,67 @@
 //! One connection's task: bytes in, bytes out, and everything that can wake it.
 
-mod desk;
 mod link;
-
-pub use desk::{Shared, Standing};
 
 use crate::{
     domain::{
-        Moment,
         closing::Closing,
         connection::{Connection, Outbox},
-        selection::Work,
     },
-    publisher::Reply,
+    noise::Authority,
     wire,
 };
-use desk::SessionDesk;
+use ingress::{
+    Protocol, Shared, Standing,
+    domain::{Moment, admission::network_class, selection::Work},
+    publisher::Reply,
+    shared::SessionDesk,
+};
 use link::{Link, Reading, Ready};
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 use subjects::sessions::NetworkClass;
 use tokio::{net::TcpStream, sync::watch, time::timeout};
 
-/// Serves one connection to its end.
-pub async fn serve(stream: TcpStream, peer: IpAddr, shared: Arc<Shared>) {
-    shared.figures.session_began();
-    let closing = match accept(stream, &shared).await {
-        Ok(link) => Session::new(link, network_class(peer), Arc::clone(&shared)).run().await,
-        Err(closing) => closing,
-    };
-    tracing::debug!(reason = closing.code(), "a miner's connection ended: {closing}");
-    shared.figures.session_ended(closing);
+/// Stratum V2 over Noise.
+#[derive(Clone, Debug)]
+pub struct StratumV2 {
+    /// The key that miners are met with.
+    pub authority: Authority,
 }
 
-async fn accept(stream: TcpStream, shared: &Shared) -> Result<Link, Closing> {
-    stream.set_nodelay(true).map_err(|_| Closing::Socket)?;
-    let now = shared.clock.now().0 / 1_000;
-    let handshake = Link::accept(stream, &shared.authority, now);
-    match timeout(shared.handshake_deadline, handshake).await {
-        Ok(link) => link,
-        Err(_) => Err(Closing::HandshakeDeadline),
+impl Protocol for StratumV2 {
+    async fn serve(self: Arc<Self>, stream: TcpStream, peer: IpAddr, shared: Arc<Shared>) {
+        shared.figures.session_began();
+        let closing = match accept(stream, &self.authority, &shared).await {
+            Ok(link) => Session::new(link, network_class(peer), Arc::clone(&shared)).run().await,
+            Err(closing) => closing,
+        };
+        tracing::debug!(reason = closing.code(), "a miner's connection ended: {closing}");
+        shared.figures.session_ended(closing.code());
+        if closing.is_bad_input() {
+            shared.figures.frame_invalid(closing.code());
+        }
+    }
+
+    fn url(&self, address: SocketAddr) -> (&'static str, String) {
+        ("miners.sv2", format!("stratum2+tcp://{address}/{}", self.authority.public()))
     }
 }
 
-/// Where a miner comes from, without saying from where.
-fn network_class(peer: IpAddr) -> NetworkClass {
-    match peer.to_canonical() {
-        peer if peer.is_loopback() => NetworkClass::Loopback,
-        IpAddr::V4(peer) if peer.is_private() || peer.is_link_local() => NetworkClass::Private,
-        IpAddr::V6(peer) if peer.is_unique_local() || peer.is_unicast_link_local() => {
-            NetworkClass::Private
-        }
-        IpAddr::V4(_) => NetworkClass::PublicV4,
-        IpAddr::V6(_) => NetworkClass::PublicV6,
+async fn accept(
+    stream: TcpStream,
+    authority: &Authority,
+    shared: &Shared,
+) -> Result<Link, Closing> {
+    stream.set_nodelay(true).map_err(|_| Closing::Socket)?;
+    let now = shared.clock.now().0 / 1_000;
+    let handshake = Link::accept(stream, authority, now);
+    match timeout(shared.handshake_deadline, handshake).await {
+        Ok(link) => link,
+        Err(_) => Err(Closing::HandshakeDeadline),
     }
 }
 
@@ -116,7 +126,7 @@ impl Session {
                 && self.connection.unacknowledged() == 0
                 && self.link.unsent() == 0
             {
-                return reason;
+                return reason.into();
             }
             let wake = self.wait().await;
             if let Err(closing) = self.handle(wake) {
@@ -197,7 +207,7 @@ impl Session {
             let handled = self.link.next_frame(|header, payload| {
                 let message = wire::read(header, payload)?;
                 connection.receive(message, moment, &mut desk, out)?;
-                self.shared.claim(out);
+                self.shared.claim(&mut out.tidings);
                 Ok(())
             })?;
             if !handled {
@@ -215,7 +225,7 @@ impl Session {
         }
         self.out.frames.clear();
         self.link.send(now)?;
-        self.shared.tell(&mut self.out, now);
+        self.shared.tell(&mut self.out.tidings, now);
         self.count();
         Ok(())
     }

@@ -4,7 +4,11 @@
 #[cfg(test)]
 mod support;
 
-use ingress_sv2::domain::{closing::Closing, lane::NotTaken};
+use ingress::{
+    domain::lane::NotTaken,
+    testing::work::{ADDRESS, Chain, HARD, OTHER_ADDRESS, TRIVIAL, at, rules},
+};
+use ingress_sv2::domain::closing::Closing;
 use insta::assert_snapshot;
 use stratum_core::{
     binary_sv2::U256Owned,
@@ -18,7 +22,6 @@ use support::{
         standard, submit, text, update,
     },
     transcript::Conversation,
-    work::{ADDRESS, Chain, HARD, OTHER_ADDRESS, TRIVIAL, at, rules},
 };
 
 /// A conversation that begins with a setup.

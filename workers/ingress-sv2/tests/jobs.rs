@@ -5,6 +5,7 @@
 #[cfg(test)]
 mod support;
 
+use ingress::testing::work::{ADDRESS, Chain, HARD, at, rules};
 use proptest::prelude::*;
 use stratum_core::{
     bitcoin::Target,
@@ -14,7 +15,6 @@ use subjects::Exponent;
 use support::{
     client::{ANY_TARGET, hash_rate, open_extended, setup, setup_message, submit, update},
     transcript::Conversation,
-    work::{ADDRESS, Chain, HARD, at, rules},
 };
 
 /// Its hardest exponent is -24.

@@ -3,18 +3,18 @@
 #[cfg(test)]
 mod support;
 
-use ingress_sv2::{
-    domain::closing::Closing,
+use ingress::{
+    Standing,
+    domain::Leaving,
     port::fake::{Fake, Stuck},
-    session::Standing,
+    testing::work::{ADDRESS, HARD, OTHER_ADDRESS, TRIVIAL},
 };
 use std::time::Duration;
 use stratum_core::common_messages_sv2::{Protocol, SetupConnectionOwned};
 use subjects::{Payload, blocks::Claimed, sessions::Changed, shares::Submitted};
 use support::{
     client::{open_extended, setup, setup_message, submit},
-    pool::{Bounds, Miner, PATIENCE, Pool},
-    work::{ADDRESS, HARD, OTHER_ADDRESS, TRIVIAL},
+    pool::{Bounds, Miner, PATIENCE, Pool, start},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -24,8 +24,8 @@ use tokio::{
 
 #[tokio::test]
 async fn a_share_is_acknowledged_only_after_the_bus_has_stored_it() {
-    let pool = Pool::start(Fake::closed(), HARD, Bounds::default()).await;
-    let mut miner = pool.miner().await;
+    let pool = start(Fake::closed(), HARD, Bounds::default()).await;
+    let mut miner = Miner::of(&pool).await;
     miner.open(&format!("{ADDRESS}.rig"), -20).await;
     let good = miner.share(1);
     miner.send(submit(good.clone())).await;
@@ -45,8 +45,8 @@ async fn a_share_is_acknowledged_only_after_the_bus_has_stored_it() {
 
 #[tokio::test]
 async fn while_a_batch_is_stored_the_next_one_collects_and_is_acknowledged_as_one() {
-    let pool = Pool::start(Fake::closed(), HARD, Bounds::default()).await;
-    let mut miner = pool.miner().await;
+    let pool = start(Fake::closed(), HARD, Bounds::default()).await;
+    let mut miner = Miner::of(&pool).await;
     miner.open(ADDRESS, -24).await;
     let shares: Vec<_> = (1..=6).map(|number| miner.share(number)).collect();
     miner.send(submit(shares[0].clone())).await;
@@ -67,8 +67,8 @@ async fn while_a_batch_is_stored_the_next_one_collects_and_is_acknowledged_as_on
 
 #[tokio::test]
 async fn all_miners_start_the_next_block_at_once() {
-    let mut pool = Pool::start(Fake::open(), HARD, Bounds::default()).await;
-    let mut miners = [pool.miner().await, pool.miner().await];
+    let mut pool = start(Fake::open(), HARD, Bounds::default()).await;
+    let mut miners = [Miner::of(&pool).await, Miner::of(&pool).await];
     for miner in &mut miners {
         miner.open(OTHER_ADDRESS, -20).await;
     }
@@ -91,7 +91,7 @@ async fn all_miners_start_the_next_block_at_once() {
 
 #[tokio::test]
 async fn a_block_is_claimed_on_both_roads_before_its_share_is_stored() {
-    let pool = Pool::start(Fake::closed(), TRIVIAL, Bounds::default()).await;
+    let pool = start(Fake::closed(), TRIVIAL, Bounds::default()).await;
     let _miner = find_a_block(&pool).await;
     let both = |bus: &Fake| !bus.asked().is_empty() && !bus.stored::<Claimed>().is_empty();
     timeout(PATIENCE, pool.bus.until(both)).await.unwrap();
@@ -106,7 +106,7 @@ async fn a_block_is_claimed_on_both_roads_before_its_share_is_stored() {
 
 /// A miner that hands in so many shares that one of them must be a block.
 async fn find_a_block(pool: &Pool) -> Miner {
-    let mut miner = pool.miner().await;
+    let mut miner = Miner::of(pool).await;
     miner.open(ADDRESS, -32).await;
     for number in 1..=32 {
         let share = miner.share(number);
@@ -117,7 +117,7 @@ async fn find_a_block(pool: &Pool) -> Miner {
 
 #[tokio::test]
 async fn a_submitter_that_does_not_answer_keeps_no_block_from_the_bus() {
-    let pool = Pool::start(Fake::closed(), TRIVIAL, Bounds::default()).await;
+    let pool = start(Fake::closed(), TRIVIAL, Bounds::default()).await;
     pool.bus.stick(Stuck::Requests);
     let _miner = find_a_block(&pool).await;
     timeout(PATIENCE, pool.bus.until(|bus| !bus.stored::<Claimed>().is_empty())).await.unwrap();
@@ -125,7 +125,7 @@ async fn a_submitter_that_does_not_answer_keeps_no_block_from_the_bus() {
 
 #[tokio::test]
 async fn a_bus_that_stores_nothing_keeps_no_block_from_the_submitter() {
-    let pool = Pool::start(Fake::open(), TRIVIAL, Bounds::default()).await;
+    let pool = start(Fake::open(), TRIVIAL, Bounds::default()).await;
     pool.bus.stick(Stuck::Streams);
     let _miner = find_a_block(&pool).await;
     timeout(PATIENCE, pool.bus.until(|bus| !bus.asked().is_empty())).await.unwrap();
@@ -134,8 +134,8 @@ async fn a_bus_that_stores_nothing_keeps_no_block_from_the_submitter() {
 
 #[tokio::test]
 async fn a_client_of_another_protocol_is_told_so_before_the_connection_ends() {
-    let pool = Pool::start(Fake::open(), HARD, Bounds::default()).await;
-    let mut miner = pool.miner().await;
+    let pool = start(Fake::open(), HARD, Bounds::default()).await;
+    let mut miner = Miner::of(&pool).await;
     let other =
         SetupConnectionOwned { protocol: Protocol::TemplateDistributionProtocol, ..setup() };
     miner.send(setup_message(other)).await;
@@ -150,8 +150,8 @@ async fn a_client_of_another_protocol_is_told_so_before_the_connection_ends() {
 
 #[tokio::test]
 async fn a_bad_identity_is_refused_and_the_connection_stays() {
-    let pool = Pool::start(Fake::open(), HARD, Bounds::default()).await;
-    let mut miner = pool.miner().await;
+    let pool = start(Fake::open(), HARD, Bounds::default()).await;
+    let mut miner = Miner::of(&pool).await;
     miner.send(setup_message(setup())).await;
     miner.line().await;
     miner.send(open_extended(1, "satoshi", -20)).await;
@@ -163,8 +163,8 @@ async fn a_bad_identity_is_refused_and_the_connection_stays() {
 
 #[tokio::test]
 async fn bad_frames_end_their_connection_by_name_and_no_other() {
-    let pool = Pool::start(Fake::open(), HARD, Bounds::default()).await;
-    let mut honest = pool.miner().await;
+    let pool = start(Fake::open(), HARD, Bounds::default()).await;
+    let mut honest = Miner::of(&pool).await;
     honest.open(ADDRESS, -20).await;
     let oversized = [&[0_u8, 0, 0x1b, 0x01, 0x40, 0][..], &[0; 16_385]].concat();
     let cases = [
@@ -173,7 +173,7 @@ async fn bad_frames_end_their_connection_by_name_and_no_other() {
         (vec![0, 0, 0x77, 0, 0, 0], "frame-unexpected"),
     ];
     for (bytes, reason) in cases {
-        let mut miner = pool.miner().await;
+        let mut miner = Miner::of(&pool).await;
         miner.open(ADDRESS, -20).await;
         let sealed = miner.sealed(support::pool::Raw(bytes));
         // The ingress may hang up before it has read to the end.
@@ -181,7 +181,7 @@ async fn bad_frames_end_their_connection_by_name_and_no_other() {
         miner.until_closed().await;
         assert_eq!(pool.figure(&format!("frames_invalid_total{{reason=\"{reason}\"}}")), 1);
     }
-    let mut miner = pool.miner().await;
+    let mut miner = Miner::of(&pool).await;
     let mut sealed =
         miner.sealed(support::pool::Raw(support::client::frame(setup_message(setup()))));
     sealed[30] ^= 1;
@@ -200,13 +200,13 @@ async fn strangers_on_the_port_are_got_rid_of() {
         setup: Duration::from_millis(50),
         ..Bounds::default()
     };
-    let pool = Pool::start(Fake::open(), HARD, bounds).await;
+    let pool = start(Fake::open(), HARD, bounds).await;
     let request =
         "GET / HTTP/1.1\r\nHost: pool.example\r\nUser-Agent: a browser, by accident\r\n\r\n";
     let mut browser = TcpStream::connect(pool.address).await.unwrap();
     browser.write_all(request.as_bytes()).await.unwrap();
     let mut silent = TcpStream::connect(pool.address).await.unwrap();
-    let mut half_way = pool.miner().await;
+    let mut half_way = Miner::of(&pool).await;
     let mut bytes = Vec::new();
     drop(timeout(PATIENCE, browser.read_to_end(&mut bytes)).await.expect("hung up"));
     drop(timeout(PATIENCE, silent.read_to_end(&mut bytes)).await.expect("hung up"));
@@ -222,13 +222,13 @@ async fn strangers_on_the_port_are_got_rid_of() {
 async fn a_miner_that_does_not_read_is_dropped_and_delays_nobody() {
     let bounds =
         Bounds { unsent_bytes: 4_096, unread: Duration::from_millis(300), ..Bounds::default() };
-    let mut pool = Pool::start(Fake::open(), HARD, bounds).await;
+    let mut pool = start(Fake::open(), HARD, bounds).await;
     let mut deaf = Miner::connect_small(pool.address).await;
     deaf.open(ADDRESS, -20).await;
     let mut wrong = deaf.share(1);
     wrong.job_id = 99;
     let wrong = support::client::frame(submit(wrong));
-    let mut honest = pool.miner().await;
+    let mut honest = Miner::of(&pool).await;
     honest.open(ADDRESS, -20).await;
     let flood = async {
         loop {
@@ -255,9 +255,9 @@ async fn a_miner_that_does_not_read_is_dropped_and_delays_nobody() {
 #[tokio::test]
 async fn connections_are_bounded_per_address_and_in_total() {
     let bounds = Bounds { connections: 3, per_address: 2, ..Bounds::default() };
-    let pool = Pool::start(Fake::open(), HARD, bounds).await;
-    let first = pool.miner().await;
-    let _second = pool.miner().await;
+    let pool = start(Fake::open(), HARD, bounds).await;
+    let first = Miner::of(&pool).await;
+    let _second = Miner::of(&pool).await;
     let mut third = TcpStream::connect(pool.address).await.unwrap();
     let mut bytes = Vec::new();
     drop(timeout(PATIENCE, third.read_to_end(&mut bytes)).await.expect("hung up"));
@@ -267,7 +267,7 @@ async fn connections_are_bounded_per_address_and_in_total() {
         while pool.figure("sessions_open") > 1 {
             tokio::task::yield_now().await;
         }
-        pool.miner().await
+        Miner::of(&pool).await
     };
     timeout(PATIENCE, again).await.expect("room again");
 }
@@ -275,8 +275,8 @@ async fn connections_are_bounded_per_address_and_in_total() {
 #[tokio::test]
 async fn when_the_bus_is_away_shares_wait_and_then_nothing_is_read_and_nothing_is_lost() {
     let bounds = Bounds { capacity: 4, ..Bounds::default() };
-    let pool = Pool::start(Fake::closed(), HARD, bounds).await;
-    let mut miner = pool.miner().await;
+    let pool = start(Fake::closed(), HARD, bounds).await;
+    let mut miner = Miner::of(&pool).await;
     miner.open(ADDRESS, -24).await;
     for number in 1..=7 {
         let share = miner.share(number);
@@ -311,14 +311,14 @@ async fn when_the_bus_is_away_shares_wait_and_then_nothing_is_read_and_nothing_i
 
 #[tokio::test]
 async fn a_drain_stores_and_acknowledges_what_was_read_and_then_says_goodbye() {
-    let pool = Pool::start(Fake::closed(), HARD, Bounds::default()).await;
-    let mut miner = pool.miner().await;
+    let pool = start(Fake::closed(), HARD, Bounds::default()).await;
+    let mut miner = Miner::of(&pool).await;
     miner.open(ADDRESS, -20).await;
     let share = miner.share(1);
     miner.send(submit(share)).await;
     pool.bus.until(|bus| bus.offered::<Submitted>().len() == 1).await;
     pool.stop();
-    pool.standing.send_replace(Standing::Leaving(Closing::Draining));
+    pool.standing.send_replace(Standing::Leaving(Leaving::Draining));
     pool.bus.let_batches(1);
     assert!(miner.line().await.starts_with("SubmitShares.Success"));
     assert!(miner.hear().await.is_none(), "closed");
@@ -331,8 +331,8 @@ async fn a_drain_stores_and_acknowledges_what_was_read_and_then_says_goodbye() {
 
 #[tokio::test]
 async fn many_frames_in_one_write_and_one_frame_in_many_are_all_the_same() {
-    let pool = Pool::start(Fake::open(), HARD, Bounds::default()).await;
-    let mut miner = pool.miner().await;
+    let pool = start(Fake::open(), HARD, Bounds::default()).await;
+    let mut miner = Miner::of(&pool).await;
     let mut bytes =
         miner.sealed(support::pool::Raw(support::client::frame(setup_message(setup()))));
     bytes.extend(

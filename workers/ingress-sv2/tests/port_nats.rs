@@ -4,7 +4,11 @@
 #[cfg(test)]
 mod support;
 
-use ingress_sv2::{Config, Deadlines, IngressSv2, Limits, Vardiff};
+use ingress::{
+    Deadlines, Limits, Vardiff,
+    testing::work::{ADDRESS, HARD, TRIVIAL, hash, provider, template, tip},
+};
+use ingress_sv2::{Config, IngressSv2};
 use serde_json::json;
 use std::{
     fs::{self, Permissions},
@@ -22,7 +26,6 @@ use subjects::{
 use support::{
     client::submit,
     pool::{Miner, PATIENCE, SECRET},
-    work::{ADDRESS, HARD, TRIVIAL, hash, provider, template, tip},
 };
 use tempfile::TempDir;
 use tokio::net::TcpStream;

@@ -1,54 +1,28 @@
-//! One mining channel: its jobs, its target, and the judgement of its shares.
+//! One mining channel: what its client is told of its search space.
 
-use crate::{
-    domain::{
-        Moment,
-        job::{Job, Jobs},
-        lane::Taken,
-        miner::Miner,
-        numbers::Number,
-        proofs::{Novelty, Proofs},
-        rules::Rules,
-        selection::Work,
-        vardiff::{Limits, Vardiff},
-    },
-    wire::{Frames, JobHeader, OpenedChannel, Submit},
+use crate::wire::{Frames, JobHeader, OpenedChannel, Submit};
+use ingress::domain::{
+    Moment,
+    job::Job,
+    miner::Miner,
+    numbers::Number,
+    rules::Rules,
+    selection::Work,
+    space::{self, Good, SearchSpace, Submission},
 };
-use mining::{
-    Prefix, SV2_EXTRANONCE_LENGTH, SV2_ROLLED_LENGTH, ShareFields, TipWork, WorkTemplate, judge,
-    judge_on_root, solution,
-};
+use mining::{Prefix, SV2_EXTRANONCE_LENGTH, SV2_ROLLED_LENGTH, ShareFields, WorkTemplate};
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 use subjects::{
-    Exponent, Timestamp, Work as Credit,
-    blocks::Claimed,
-    shares::{self, Extranonce, JobKind, Reason, WorkSource},
+    Exponent, Timestamp,
+    shares::{Extranonce, JobKind, Reason},
 };
-
-/// How far a job's least time may run ahead of its tip's, in seconds: half of the window in which
-/// Core takes shares, so that a miner may roll for as long again.
-const NTIME_LEAD_SECS: u32 = mining::NTIME_WINDOW_SECS / 2;
 
 /// An open channel.
 #[derive(Debug)]
 pub struct Channel {
     /// Its id on the connection.
     pub id: u32,
-    /// Its number in this boot epoch.
-    pub number: Number,
-    /// How its miner rolls.
-    pub kind: JobKind,
-    /// Who is credited.
-    pub miner: Arc<Miner>,
-    /// The exponent of the target in force.
-    pub exponent: Exponent,
-    prefix: Extranonce,
-    /// The easiest target that both the client and we accept.
-    easiest: Exponent,
-    tip: Arc<TipWork>,
-    jobs: Jobs,
-    proofs: Proofs,
-    vardiff: Vardiff,
+    space: SearchSpace,
 }
 
 /// What was agreed on when a channel opens.
@@ -66,17 +40,6 @@ pub struct Terms {
     pub easiest: Exponent,
     /// The exponent of the first target.
     pub exponent: Exponent,
-}
-
-/// A share that counts.
-#[derive(Debug)]
-pub struct Good {
-    /// What goes to the lane.
-    pub taken: Taken,
-    /// What it is worth.
-    pub work: Credit,
-    /// What is claimed if it solves the block.
-    pub claim: Option<Claimed>,
 }
 
 impl Channel {
@@ -98,35 +61,48 @@ impl Channel {
             JobKind::Standard => Extranonce::new(&prefix.to_standard())?,
         };
         let Terms { id, number, kind, miner, easiest, exponent } = terms;
-        let mut channel = Self {
-            id,
+        let terms = space::Terms {
             number,
             kind,
-            miner,
-            exponent,
             prefix,
+            extranonce_length: SV2_EXTRANONCE_LENGTH,
+            miner,
             easiest,
-            tip: Arc::clone(&work.tip),
-            jobs: Jobs::default(),
-            proofs: Proofs::default(),
-            vardiff: Vardiff::new(moment.elapsed),
+            exponent,
+            version_mask: u32::MAX,
         };
+        let mut channel = Self { id, space: SearchSpace::new(terms, &work.tip, moment) };
         channel.say_opened(request_id, frames);
         channel.enter_tip(work, moment.at, frames);
         channel.prepare(work, frames);
         Some(channel)
     }
 
+    /// Its search space.
+    pub const fn space(&self) -> &SearchSpace {
+        &self.space
+    }
+
+    /// Its number in this boot epoch, and the position of the next session fact of that number.
+    pub const fn next_fact(&mut self) -> (u32, u32) {
+        let number = self.space.number();
+        (number.value(), number.next_fact())
+    }
+
+    /// Gives the number back.
+    pub fn into_number(self) -> Number {
+        self.space.into_number()
+    }
+
     fn say_opened(&self, request_id: u32, frames: &mut Frames) {
-        let prefix = self.prefix.as_slice();
         let opened = OpenedChannel {
             request_id,
             channel_id: self.id,
-            exponent: self.exponent,
-            prefix,
+            exponent: self.space.exponent(),
+            prefix: self.space.prefix(),
             rolled: 0,
         };
-        match self.kind {
+        match self.space.kind() {
             JobKind::Standard => frames.opened_standard(opened),
             JobKind::Extended => {
                 frames
@@ -137,9 +113,10 @@ impl Channel {
 
     /// Catches up with the work that is current, whatever happened in between.
     pub fn follow(&mut self, work: &Work, at: Timestamp, frames: &mut Frames) {
-        if self.tip.prevhash() != work.tip.prevhash() {
+        let current = self.space.jobs().current();
+        if self.space.tip().prevhash() != work.tip.prevhash() {
             self.enter_tip(work, at, frames);
-        } else if self.jobs.current().is_none_or(|job| job.template.id() != work.template.id()) {
+        } else if current.is_none_or(|job| job.template.id() != work.template.id()) {
             self.start_job(&work.template, at, frames);
         }
         self.prepare(work, frames);
@@ -147,14 +124,15 @@ impl Channel {
 
     /// Starts the pre-sent job of this tip, or sends and starts one.
     fn enter_tip(&mut self, work: &Work, at: Timestamp, frames: &mut Frames) {
-        self.tip = Arc::clone(&work.tip);
-        let exponent = self.limits().clamp(self.exponent);
-        let ready = self
-            .jobs
-            .future()
-            .is_some_and(|job| job.template.id() == work.template.id() && job.exponent == exponent);
+        self.space.enter(&work.tip);
+        let exponent = self.space.limits().clamp(self.space.exponent());
+        let ready =
+            self.space.jobs().future().is_some_and(|job| {
+                job.template.id() == work.template.id() && job.exponent == exponent
+            });
         if !ready {
-            let before = std::mem::replace(&mut self.exponent, exponent);
+            let before = self.space.exponent();
+            self.space.set_exponent(exponent);
             if exponent > before {
                 frames.set_target(self.id, exponent);
             }
@@ -163,16 +141,15 @@ impl Channel {
                 frames.set_target(self.id, exponent);
             }
         }
-        self.proofs.clear();
-        if let Some(id) = self.jobs.activate() {
-            frames.new_prevhash(self.id, id, &self.tip, self.least_ntime(at));
+        if let Some(id) = self.space.activate() {
+            frames.new_prevhash(self.id, id, self.space.tip(), self.space.least_ntime(at));
         }
     }
 
     /// Sends the job for the next tip, unless it was sent.
     fn prepare(&mut self, work: &Work, frames: &mut Frames) {
         let Some(prepared) = &work.prepared else { return };
-        if self.jobs.future().is_none_or(|job| job.template.id() != prepared.id()) {
+        if self.space.jobs().future().is_none_or(|job| job.template.id() != prepared.id()) {
             self.send_future(prepared, frames);
         }
     }
@@ -180,27 +157,26 @@ impl Channel {
     /// Gives the channel another target. Raised: target first, job after, so that no share misses
     /// the target that its job commits to. Eased: job first. A job that waits is replaced.
     fn retarget(&mut self, exponent: Exponent, at: Timestamp, frames: &mut Frames) {
-        let raised = exponent > self.exponent;
-        self.exponent = exponent;
+        let raised = exponent > self.space.exponent();
+        self.space.set_exponent(exponent);
         if raised {
             frames.set_target(self.id, exponent);
         }
-        if let Some(template) = self.jobs.current().map(|job| Arc::clone(&job.template)) {
+        let template = |job: &Job| Arc::clone(&job.template);
+        if let Some(template) = self.space.jobs().current().map(template) {
             self.start_job(&template, at, frames);
         }
         if !raised {
             frames.set_target(self.id, exponent);
         }
-        if let Some(template) = self.jobs.future().map(|job| Arc::clone(&job.template)) {
+        if let Some(template) = self.space.jobs().future().map(template) {
             self.send_future(&template, frames);
         }
     }
 
     /// Adjusts the target to the shares that came; whether it changed.
     pub fn adjust(&mut self, rules: &Rules, moment: Moment, frames: &mut Frames) -> bool {
-        let limits = self.limits();
-        let rate = rules.shares_per_minute;
-        let next = self.vardiff.decide(moment.elapsed, rate, self.exponent, limits);
+        let next = self.space.decide(rules, moment.elapsed);
         self.take_target(next, moment.at, frames)
     }
 
@@ -213,16 +189,12 @@ impl Channel {
         moment: Moment,
         frames: &mut Frames,
     ) -> bool {
-        self.easiest = easiest;
-        if exponent.is_some() {
-            self.vardiff = Vardiff::new(moment.elapsed);
-        }
-        let next = self.limits().clamp(exponent.unwrap_or(self.exponent));
+        let next = self.space.renegotiated(easiest, exponent, moment.elapsed);
         self.take_target(next, moment.at, frames)
     }
 
     fn take_target(&mut self, next: Exponent, at: Timestamp, frames: &mut Frames) -> bool {
-        if next == self.exponent {
+        if next == self.space.exponent() {
             return false;
         }
         self.retarget(next, at, frames);
@@ -231,16 +203,7 @@ impl Channel {
 
     /// How long a silent channel can be left alone; `None` when its target cannot be eased.
     pub fn next_check(&self, rate: NonZeroU32, now: Duration) -> Option<Duration> {
-        self.vardiff.next_check(now, rate, self.exponent, self.limits())
-    }
-
-    fn limits(&self) -> Limits {
-        Limits { easiest: self.easiest, hardest: self.tip.hardest_exponent() }
-    }
-
-    /// Whether the channel can remember no further proof and must be closed.
-    pub fn is_exhausted(&self) -> bool {
-        self.proofs.is_full()
+        self.space.next_check(rate, now)
     }
 
     /// Judges a share against its own job.
@@ -255,59 +218,27 @@ impl Channel {
         work: &Work,
         moment: Moment,
     ) -> Result<Good, Reason> {
-        if share.kind != self.kind {
+        if share.kind != self.space.kind() {
             return Err(Reason::InvalidChannelId);
         }
-        let job = self.jobs.find(share.job_id)?;
-        let facts = mining::Job {
-            kind: self.kind,
-            exponent: job.exponent,
-            extranonce_prefix: self.prefix.as_slice(),
-            extranonce_length: SV2_EXTRANONCE_LENGTH,
-            payee: &self.miner.payee,
-            version_mask: job.template.version_mask(),
-        };
         let Submit { extranonce, ntime, nonce, version, .. } = *share;
-        let fields = ShareFields { extranonce, ntime, nonce, version };
-        let judged = match job.merkle_root.as_deref() {
-            Some(root) => judge_on_root(&job.template, &self.tip, &facts, *root, &fields)?,
-            None => judge(&job.template, &self.tip, &facts, &fields)?,
-        };
-        match self.proofs.insert(judged.fingerprint()) {
-            Novelty::New => self.vardiff.share(moment.elapsed, rules.shares_per_minute),
-            Novelty::Duplicate => return Err(Reason::DuplicateShare),
-        }
-        let solved = if judged.is_block {
-            solution(&job.template, &self.tip, &facts, &fields)
-        } else {
-            None
-        };
-        let claim = solved.map(|solved| solved.claimed(rules.node.clone(), &job.template));
-        let job = record(job, &facts, &self.miner, &self.tip);
-        let taken = Taken {
-            tips: work.tips,
-            job,
-            miner: Arc::clone(&self.miner),
-            channel: self.number.value(),
+        let submission = Submission {
+            job_id: share.job_id,
             sequence: share.sequence_number,
-            extranonce: Extranonce::new(extranonce).ok_or(Reason::BadExtranonceSize)?,
-            ntime,
-            nonce,
-            version,
-            at: moment.at,
+            fields: ShareFields { extranonce, ntime, nonce, version },
         };
-        Ok(Good { taken, work: judged.work, claim })
+        self.space.submit(&submission, rules, work, moment)
     }
 
     fn start_job(&mut self, template: &Arc<WorkTemplate>, at: Timestamp, frames: &mut Frames) {
-        let min_ntime = Some(self.least_ntime(at));
+        let min_ntime = Some(self.space.least_ntime(at));
         let job = self.send_job(template, min_ntime, frames);
-        self.jobs.start(job);
+        self.space.start(job);
     }
 
     fn send_future(&mut self, template: &Arc<WorkTemplate>, frames: &mut Frames) {
         let job = self.send_job(template, None, frames);
-        self.jobs.wait(job);
+        self.space.wait(job);
     }
 
     fn send_job(
@@ -316,61 +247,12 @@ impl Channel {
         min_ntime: Option<u32>,
         frames: &mut Frames,
     ) -> Job {
-        let header = JobHeader { channel_id: self.id, job_id: self.jobs.next_id(), min_ntime };
-        let mut merkle_root = None;
-        match self.kind {
-            JobKind::Extended => {
-                frames.extended_job(header, template, self.exponent, &self.miner.payee);
-            }
-            JobKind::Standard => {
-                let root = self.merkle_root(template);
-                frames.standard_job(header, template.version(), &root);
-                merkle_root = Some(Box::new(root));
-            }
+        let job = self.space.job_on(template);
+        let header = JobHeader { channel_id: self.id, job_id: job.id, min_ntime };
+        match job.merkle_root.as_deref() {
+            None => frames.extended_job(header, template, job.exponent, &self.space.miner().payee),
+            Some(root) => frames.standard_job(header, template.version(), root),
         }
-        let template = Arc::clone(template);
-        Job { id: header.job_id, template, exponent: self.exponent, merkle_root, record: None }
+        job
     }
-
-    fn merkle_root(&self, template: &WorkTemplate) -> [u8; 32] {
-        let job = mining::Job {
-            kind: self.kind,
-            exponent: self.exponent,
-            extranonce_prefix: self.prefix.as_slice(),
-            extranonce_length: SV2_EXTRANONCE_LENGTH,
-            payee: &self.miner.payee,
-            version_mask: template.version_mask(),
-        };
-        #[expect(clippy::expect_used, reason = "a standard prefix is SV2_EXTRANONCE_LENGTH long")]
-        template.merkle_root(&job, &[]).expect("the prefix is the whole extranonce")
-    }
-
-    /// Where a miner's header time starts: now, as far as the tip's window allows.
-    fn least_ntime(&self, at: Timestamp) -> u32 {
-        let least = self.tip.min_ntime();
-        let now = u32::try_from(at.0 / 1_000).unwrap_or(u32::MAX);
-        now.clamp(least, least.saturating_add(NTIME_LEAD_SECS))
-    }
-}
-
-/// How batches name the job; made once.
-fn record(
-    job: &mut Job,
-    facts: &mining::Job<'_>,
-    miner: &Miner,
-    tip: &TipWork,
-) -> Arc<shares::Job> {
-    let source = WorkSource::Template { template: job.template.id(), prevhash: tip.prevhash() };
-    let record = job.record.get_or_insert_with(|| {
-        Arc::new(shares::Job {
-            source,
-            kind: facts.kind,
-            exponent: facts.exponent,
-            extranonce_prefix: Extranonce::new(facts.extranonce_prefix).unwrap_or_default(),
-            extranonce_length: facts.extranonce_length,
-            identity: miner.identity.clone(),
-            version_mask: facts.version_mask,
-        })
-    });
-    Arc::clone(record)
 }

@@ -1,6 +1,7 @@
 //! Why a connection ends.
 
 use crate::{noise::NoiseFault, wire::FrameFault};
+use ingress::domain::Leaving;
 
 /// Why a connection ends: said in the log, counted by code, and told in its channels' last facts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,12 +42,9 @@ pub enum Closing {
     /// The peer does not read what is sent.
     #[error("the miner does not read")]
     SlowReader,
-    /// The ingress stops, or has lost its lane.
-    #[error("the ingress drains")]
-    Draining,
-    /// No tip was heard of for too long: the work would be worth nothing.
-    #[error("the ingress has heard of no tip for too long")]
-    NoTip,
+    /// All miners are sent away.
+    #[error(transparent)]
+    Leaving(#[from] Leaving),
 }
 
 impl Closing {
@@ -68,8 +66,7 @@ impl Closing {
             Self::ChannelDeadline => "channel-deadline",
             Self::Idle => "idle",
             Self::SlowReader => "slow-reader",
-            Self::Draining => "draining",
-            Self::NoTip => "no-tip",
+            Self::Leaving(leaving) => leaving.code(),
         }
     }
 
@@ -80,8 +77,7 @@ impl Closing {
             | Self::SetupDeadline
             | Self::ChannelDeadline
             | Self::Idle
-            | Self::Draining
-            | Self::NoTip => true,
+            | Self::Leaving(_) => true,
             Self::Left
             | Self::Socket
             | Self::Noise(_)
@@ -105,8 +101,7 @@ impl Closing {
             | Self::ChannelDeadline
             | Self::Idle
             | Self::SlowReader
-            | Self::Draining
-            | Self::NoTip => false,
+            | Self::Leaving(_) => false,
         }
     }
 }

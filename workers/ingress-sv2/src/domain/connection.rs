@@ -8,18 +8,20 @@ mod deadline;
 
 use crate::{
     domain::{
-        Moment,
-        channel::{Channel, Good},
+        channel::Channel,
         closing::Closing,
-        lane::{NotTaken, Taken},
-        ledger::Ledger,
-        miner::Miner,
-        numbers::Number,
-        rules::Rules,
-        selection::Work,
+        ledger::Answer,
         setup::{self, Client, Refusal},
     },
     wire::{Frames, GROUP_CHANNEL, Inbound},
+};
+use ingress::domain::{
+    Moment,
+    desk::{Desk, Tidings},
+    ledger::Ledger,
+    rules::Rules,
+    selection::Work,
+    space::Good,
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use stratum_core::{
@@ -27,43 +29,18 @@ use stratum_core::{
     mining_sv2::{CloseChannel, ERROR_CODE_SET_CUSTOM_MINING_JOB_JD_NOT_SUPPORTED},
 };
 use subjects::{
-    blocks::Claimed,
     sessions::{Changed, Event, NetworkClass, Protocol},
-    shares::{JobKind, Reason},
+    shares::JobKind,
 };
 use terms::{Wish, extended_problem, refuse};
-
-/// What a connection shares with all others.
-pub trait Desk {
-    /// A channel number that nobody has; `None` when all are taken.
-    fn number(&mut self) -> Option<Number>;
-
-    /// Takes a channel number back.
-    fn free(&mut self, number: Number);
-
-    /// Hands a share to the lane.
-    ///
-    /// # Errors
-    ///
-    /// When the lane does not take it; the share comes back.
-    fn offer(&mut self, taken: Taken) -> Result<(), (NotTaken, Taken)>;
-}
 
 /// What a connection wants done.
 #[derive(Debug, Default)]
 pub struct Outbox {
     /// To be sent.
     pub frames: Frames,
-    /// Blocks, to be claimed before anything else.
-    pub claims: Vec<Claimed>,
-    /// To be published.
-    pub facts: Vec<Changed>,
-    /// Shares that were turned away; without a miner when the channel is unknown.
-    pub rejected: Vec<(Option<Arc<Miner>>, Reason)>,
-    /// Channels that were refused, by code.
-    pub refused: Vec<&'static str>,
-    /// Shares that `frames` acknowledges, by when each was read.
-    pub acknowledged: Vec<Duration>,
+    /// To be told to others.
+    pub tidings: Tidings,
 }
 
 /// A connection after its Noise handshake.
@@ -75,7 +52,7 @@ pub struct Connection {
     client: Option<Client>,
     channels: BTreeMap<u32, Channel>,
     next_channel: u32,
-    ledger: Ledger,
+    ledger: Ledger<Answer>,
     /// A good share that the lane had no room for.
     stalled: Option<(u32, Good, Duration)>,
     /// Since when the client owes its next step: setup, or a channel.
@@ -244,7 +221,7 @@ impl Connection {
     ) {
         self.tell(id, Event::Closed, Some(reason), moment, out);
         if let Some(channel) = self.channels.remove(&id) {
-            desk.free(channel.number);
+            desk.free(channel.into_number());
             self.waiting_since = moment.elapsed;
         }
     }
@@ -281,23 +258,25 @@ impl Connection {
     ) {
         let Some(channel) = self.channels.get_mut(&id) else { return };
         let agent = self.client.as_ref().map_or_else(String::new, |client| client.agent.clone());
-        out.facts.push(Changed {
+        let (number, sequence) = channel.next_fact();
+        let space = channel.space();
+        out.tidings.facts.push(Changed {
             node: self.rules.node.clone(),
             lane: self.rules.lane,
             boot_epoch: self.rules.boot_epoch,
-            channel: channel.number.value(),
-            sequence: channel.number.next_fact(),
+            channel: number,
+            sequence,
             event,
             at: moment.at,
-            identity: channel.miner.identity.clone(),
-            worker: channel.miner.worker.clone(),
+            identity: space.miner().identity.clone(),
+            worker: space.miner().worker.clone(),
             agent,
-            protocol: match channel.kind {
+            protocol: match space.kind() {
                 JobKind::Extended => Protocol::Sv2Extended,
                 JobKind::Standard => Protocol::Sv2Standard,
             },
             network_class: self.network_class,
-            exponent: channel.exponent,
+            exponent: space.exponent(),
             rtt_ms: self.rtt_ms,
             reason: reason.map(str::to_owned),
         });

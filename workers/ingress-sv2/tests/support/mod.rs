@@ -4,6 +4,4 @@
 
 pub mod client;
 pub mod pool;
-pub mod shares;
 pub mod transcript;
-pub mod work;

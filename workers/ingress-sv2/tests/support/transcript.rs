@@ -1,52 +1,24 @@
 //! A conversation as text.
 
 use super::client;
+use ingress::{
+    domain::{Moment, rules::Rules, selection::Work},
+    testing::desk::Counter,
+};
 use ingress_sv2::{
     domain::{
-        Moment,
-        connection::{Connection, Desk, Outbox},
-        lane::{NotTaken, Taken},
-        numbers::{Number, Numbers},
-        rules::Rules,
-        selection::Work,
+        closing::Closing,
+        connection::{Connection, Outbox},
     },
     wire,
 };
-use std::{collections::VecDeque, fmt::Write as _, sync::Arc};
+use std::{fmt::Write as _, sync::Arc};
 use stratum_core::{
     bitcoin::Target,
     framing_sv2::header::Header,
     parsers_sv2::{AnyMessageOwned, CommonMessagesOwned, MiningOwned},
 };
 use subjects::sessions::NetworkClass;
-
-/// What a connection shares with others, without others.
-#[derive(Debug, Default)]
-pub struct Counter {
-    pub numbers: Numbers,
-    pub tips: u64,
-    pub taken: Vec<Taken>,
-    /// What the lane answers next, if not "taken".
-    pub answers: VecDeque<NotTaken>,
-}
-
-impl Desk for Counter {
-    fn number(&mut self) -> Option<Number> {
-        self.numbers.take(self.tips)
-    }
-
-    fn free(&mut self, number: Number) {
-        self.numbers.free(number, self.tips);
-    }
-
-    fn offer(&mut self, taken: Taken) -> Result<(), (NotTaken, Taken)> {
-        if let Some(answer) = self.answers.pop_front() {
-            return Err((answer, taken));
-        }
-        self.taken.push(taken);
-        Ok(())
-    }
-}
 
 /// A connection and everything that was said on it.
 pub struct Conversation {
@@ -125,14 +97,14 @@ impl Conversation {
         told
     }
 
-    pub fn end(&mut self, closing: ingress_sv2::domain::closing::Closing, moment: Moment) {
+    pub fn end(&mut self, closing: Closing, moment: Moment) {
         let mut out = Outbox::default();
         self.connection.end(closing, moment, &mut self.desk, &mut out);
         self.tell(&mut out);
     }
 
     fn tell(&mut self, out: &mut Outbox) -> Vec<AnyMessageOwned> {
-        for claim in out.claims.drain(..) {
+        for claim in out.tidings.claims.drain(..) {
             writeln!(self.text, "* claims a block on template {}", claim.template).unwrap();
         }
         let frames: Vec<Vec<u8>> = out.frames.iter().map(<[u8]>::to_vec).collect();
@@ -142,7 +114,7 @@ impl Conversation {
             writeln!(self.text, "< {}", describe(message)).unwrap();
             self.hear(message);
         }
-        for fact in out.facts.drain(..) {
+        for fact in out.tidings.facts.drain(..) {
             let (event, k) = (fact.event, fact.exponent);
             writeln!(
                 self.text,
@@ -157,7 +129,7 @@ impl Conversation {
             )
             .unwrap();
         }
-        for (miner, reason) in out.rejected.drain(..) {
+        for (miner, reason) in out.tidings.rejected.drain(..) {
             let whose = miner.map_or_else(|| "nobody".to_owned(), |miner| miner.identity.clone());
             writeln!(self.text, "* turned away from {whose}: {reason}").unwrap();
         }

@@ -1,7 +1,8 @@
 //! What a connection does when time passes and nothing is heard.
 
 use super::{Connection, Outbox};
-use crate::domain::{Moment, closing::Closing};
+use crate::domain::closing::Closing;
+use ingress::domain::Moment;
 use std::time::Duration;
 use subjects::sessions::Event;
 

@@ -1,10 +1,11 @@
 //! What becomes of a share, until the bus has stored it.
 
-use super::{Connection, Desk, Outbox};
+use super::{Connection, Outbox};
 use crate::{
-    domain::{Moment, channel::Good, lane::NotTaken, miner::Miner},
+    domain::ledger::{Answer, acknowledge},
     wire::Submit,
 };
+use ingress::domain::{Moment, desk::Desk, lane::NotTaken, miner::Miner, space::Good};
 use std::{sync::Arc, time::Duration};
 use subjects::{sessions::Event, shares::Reason};
 
@@ -22,17 +23,17 @@ impl Connection {
         let id = share.channel_id;
         let Some(channel) = self.channels.get_mut(&id) else {
             out.frames.share_error(id, share.sequence_number, Reason::InvalidChannelId.code());
-            out.rejected.push((None, Reason::InvalidChannelId));
+            out.tidings.rejected.push((None, Reason::InvalidChannelId));
             return;
         };
         match channel.submit(share, &self.rules, &self.work, moment) {
             Ok(mut good) => {
-                out.claims.extend(good.claim.take());
+                out.tidings.claims.extend(good.claim.take());
                 self.hand_in(id, good, moment.elapsed, desk, out);
                 self.after_share(id, moment, desk, out);
             }
             Err(reason) => {
-                let miner = Arc::clone(&channel.miner);
+                let miner = Arc::clone(channel.space().miner());
                 turn_down(id, share.sequence_number, miner, reason, out);
             }
         }
@@ -49,7 +50,7 @@ impl Connection {
         let Good { taken, work, claim } = good;
         let (sequence, miner) = (taken.sequence, Arc::clone(&taken.miner));
         match desk.offer(taken) {
-            Ok(()) => self.ledger.took(id, sequence, work, read_at),
+            Ok(()) => self.ledger.took(Answer { channel_id: id, sequence, work }, read_at),
             Err((NotTaken::Full, taken)) => {
                 self.stalled = Some((id, Good { taken, work, claim }, read_at));
             }
@@ -62,7 +63,7 @@ impl Connection {
     /// Adjusts the target, and closes a channel whose proofs can no longer be told apart.
     fn after_share(&mut self, id: u32, moment: Moment, desk: &mut impl Desk, out: &mut Outbox) {
         let Some(channel) = self.channels.get_mut(&id) else { return };
-        if channel.is_exhausted() {
+        if channel.space().is_exhausted() {
             out.frames.close_channel(id, PROOFS_EXHAUSTED);
             self.end_channel(id, PROOFS_EXHAUSTED, moment, desk, out);
         } else if channel.adjust(&self.rules, moment, &mut out.frames) {
@@ -83,11 +84,12 @@ impl Connection {
     pub fn stored(&mut self, count: usize, out: &mut Outbox) {
         let channels = &self.channels;
         let is_open = |id| channels.contains_key(&id);
-        out.acknowledged.extend(self.ledger.stored(count, is_open, &mut out.frames));
+        let Outbox { frames, tidings } = out;
+        acknowledge(&mut self.ledger, count, is_open, frames, &mut tidings.acknowledged);
     }
 }
 
 fn turn_down(id: u32, sequence: u32, miner: Arc<Miner>, reason: Reason, out: &mut Outbox) {
     out.frames.share_error(id, sequence, reason.code());
-    out.rejected.push((Some(miner), reason));
+    out.tidings.rejected.push((Some(miner), reason));
 }

@@ -1,11 +1,8 @@
 //! What a channel is opened on, and what it is changed to.
 
-use super::{Connection, Desk, Outbox};
-use crate::domain::{
-    Moment,
-    channel::{Channel, Terms},
-    miner::Miner,
-};
+use super::{Connection, Outbox};
+use crate::domain::channel::{Channel, Terms};
+use ingress::domain::{Moment, desk::Desk, miner::Miner};
 use mining::{Hashrate, InvalidHashrate, Target, target::easiest_within};
 use std::sync::Arc;
 use stratum_core::mining_sv2::{
@@ -169,5 +166,5 @@ pub(super) fn extended_problem(
 
 pub(super) fn refuse(request_id: u32, code: &'static str, out: &mut Outbox) {
     out.frames.open_error(request_id, code);
-    out.refused.push(code);
+    out.tidings.refused.push(code);
 }

@@ -1,17 +1,14 @@
 //! When a batch leaves for the bus.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[cfg(test)]
-mod support;
-
-use ingress_sv2::{
+use ingress::testing::shares::{job, lane, miner, taken};
+use ingress::{
     Figures,
     port::fake::Fake,
     publisher::{self, Queue, Reply},
 };
 use std::{sync::Arc, time::Duration};
 use subjects::shares::{MAX_SHARES, Submitted};
-use support::shares::{job, lane, miner, taken};
 use tokio::{
     task::JoinSet,
     time::{Instant, advance},

@@ -23,14 +23,16 @@ pub struct Rules {
     pub floor: Exponent,
     /// What a miner that says 0 H/s is taken for at first.
     pub starting_hashrate: Hashrate,
-    /// Most open channels of a connection.
+    /// Most open channels of a connection; on SV1, most workers that it names.
     pub max_channels: usize,
     /// Most shares of a connection that wait for the bus; above, the connection is not read.
     pub max_unacknowledged: usize,
-    /// From the end of the handshake to `SetupConnection`.
+    /// From the end of the handshake to the client's first step: `SetupConnection`, or on SV1
+    /// `mining.subscribe`.
     pub setup_deadline: Duration,
-    /// From `SetupConnection`, or from the last channel's end, to an open channel.
+    /// From there, or from the last channel's end, to an open channel; on SV1 to an authorized
+    /// worker.
     pub channel_deadline: Duration,
-    /// Without any frame.
+    /// Without anything heard.
     pub idle_deadline: Duration,
 }

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
+use subjects::sessions::NetworkClass;
 
 /// Where a connection comes from, as far as bounds are concerned: an IPv4 address, or the /64 of
 /// an IPv6 address, which is what one subscriber is given.
@@ -27,6 +28,19 @@ impl From<IpAddr> for Origin {
 fn high_half(address: Ipv6Addr) -> u64 {
     let [s0, s1, s2, s3, ..] = address.segments();
     [s0, s1, s2, s3].iter().fold(0, |half, segment| (half << 16) | u64::from(*segment))
+}
+
+/// Where a miner comes from, without saying from where.
+pub const fn network_class(peer: IpAddr) -> NetworkClass {
+    match peer.to_canonical() {
+        peer if peer.is_loopback() => NetworkClass::Loopback,
+        IpAddr::V4(peer) if peer.is_private() || peer.is_link_local() => NetworkClass::Private,
+        IpAddr::V6(peer) if peer.is_unique_local() || peer.is_unicast_link_local() => {
+            NetworkClass::Private
+        }
+        IpAddr::V4(_) => NetworkClass::PublicV4,
+        IpAddr::V6(_) => NetworkClass::PublicV6,
+    }
 }
 
 /// Why a connection is turned away.

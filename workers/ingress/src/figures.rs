@@ -1,6 +1,6 @@
 //! The figures of an ingress.
 
-use crate::domain::{admission::TurnedAway, closing::Closing};
+use crate::domain::admission::TurnedAway;
 use std::time::Duration;
 use subjects::shares::Reason;
 use worker_runtime::metric::{Counter, Gauge, Histogram, Metrics, Name};
@@ -54,15 +54,15 @@ impl Figures {
         self.sessions_open.inc();
     }
 
-    /// A connection ended.
-    pub fn session_ended(&self, closing: Closing) {
+    /// A connection ended, for a reason of this code.
+    pub fn session_ended(&self, code: &'static str) {
         self.sessions_open.dec();
-        self.metrics.counter_with(Name::SessionsClosedTotal, &[("reason", closing.code())]).inc();
-        if closing.is_bad_input() {
-            self.metrics
-                .counter_with(Name::FramesInvalidTotal, &[("reason", closing.code())])
-                .inc();
-        }
+        self.metrics.counter_with(Name::SessionsClosedTotal, &[("reason", code)]).inc();
+    }
+
+    /// What a peer sent could not be understood, for a reason of this code.
+    pub fn frame_invalid(&self, code: &'static str) {
+        self.metrics.counter_with(Name::FramesInvalidTotal, &[("reason", code)]).inc();
     }
 
     /// A connection was turned away.
@@ -70,7 +70,7 @@ impl Figures {
         self.refused(reason.code());
     }
 
-    /// A channel was refused, by SV2's code.
+    /// A miner was refused, by SV2's code.
     pub fn refused(&self, code: &str) {
         self.metrics.counter_with(Name::SessionsRefusedTotal, &[("reason", code)]).inc();
     }

@@ -1,10 +1,9 @@
-//! What all connections share.
+//! What all connections of an ingress share.
 
 use crate::{
     domain::{
-        Moment,
-        closing::Closing,
-        connection::{Desk, Outbox},
+        Leaving, Moment,
+        desk::{Desk, Tidings},
         lane::{NotTaken, Taken},
         numbers::{Number, Numbers},
         rejections::Rejections,
@@ -12,7 +11,6 @@ use crate::{
         selection::Work,
     },
     figures::Figures,
-    noise::Authority,
     publisher::{Queue, Reply},
 };
 use arc_swap::ArcSwap;
@@ -30,13 +28,11 @@ pub enum Standing {
     /// They are.
     Serving,
     /// They are sent away, for this reason, once their shares are stored and acknowledged.
-    Leaving(Closing),
+    Leaving(Leaving),
 }
 
 /// What all connections share.
 pub struct Shared {
-    /// The key that they are met with.
-    pub authority: Authority,
     /// What a connection goes by that opens now.
     pub rules: ArcSwap<Rules>,
     /// What miners work on.
@@ -57,7 +53,7 @@ pub struct Shared {
     pub figures: Figures,
     /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// From the connection to the end of the handshake.
+    /// From the connection to the end of its handshake, if its protocol has one.
     pub handshake_deadline: Duration,
     /// Without the miner reading a byte of what waits for it.
     pub unread_deadline: Duration,
@@ -67,7 +63,7 @@ pub struct Shared {
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").field("authority", &self.authority).finish_non_exhaustive()
+        f.debug_struct("Shared").field("queue", &self.queue).finish_non_exhaustive()
     }
 }
 
@@ -78,8 +74,8 @@ impl Shared {
     }
 
     /// Hands blocks on, before anything else is done.
-    pub(super) fn claim(&self, out: &mut Outbox) {
-        for claim in out.claims.drain(..) {
+    pub fn claim(&self, tidings: &mut Tidings) {
+        for claim in tidings.claims.drain(..) {
             self.figures.block_claimed();
             if self.claims.try_send(claim).is_err() {
                 // The share itself is on its way, and Core finds the block in it.
@@ -90,28 +86,28 @@ impl Shared {
 
     /// Tells what happened. Nothing here may hold a connection up: what does not fit is dropped
     /// and counted.
-    pub(super) fn tell(&self, out: &mut Outbox, now: Duration) {
-        self.claim(out);
-        for fact in out.facts.drain(..) {
+    pub fn tell(&self, tidings: &mut Tidings, now: Duration) {
+        self.claim(tidings);
+        for fact in tidings.facts.drain(..) {
             if self.facts.try_send(fact).is_err() {
                 self.figures.dropped("session");
             }
         }
-        for code in out.refused.drain(..) {
+        for code in tidings.refused.drain(..) {
             self.figures.refused(code);
         }
-        for read_at in out.acknowledged.drain(..) {
+        for read_at in tidings.acknowledged.drain(..) {
             self.figures.acknowledged(now.saturating_sub(read_at));
         }
-        self.tell_rejected(out);
+        self.tell_rejected(tidings);
     }
 
-    fn tell_rejected(&self, out: &mut Outbox) {
-        if out.rejected.is_empty() {
+    fn tell_rejected(&self, tidings: &mut Tidings) {
+        if tidings.rejected.is_empty() {
             return;
         }
         let mut rejections = self.rejections.lock().unwrap_or_else(PoisonError::into_inner);
-        for (miner, reason) in out.rejected.drain(..) {
+        for (miner, reason) in tidings.rejected.drain(..) {
             self.figures.rejected(reason);
             if let Some(miner) = miner {
                 rejections.count(&miner, reason);
@@ -127,13 +123,14 @@ impl Shared {
 
 /// One connection's hold on what all share.
 #[derive(Debug)]
-pub(super) struct SessionDesk<'a> {
+pub struct SessionDesk<'a> {
     shared: &'a Shared,
     reply: &'a Arc<Reply>,
 }
 
 impl<'a> SessionDesk<'a> {
-    pub(super) const fn new(shared: &'a Shared, reply: &'a Arc<Reply>) -> Self {
+    /// Shares are reported stored by `reply`.
+    pub const fn new(shared: &'a Shared, reply: &'a Arc<Reply>) -> Self {
         Self { shared, reply }
     }
 }

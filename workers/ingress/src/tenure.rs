@@ -1,11 +1,11 @@
-//! What happens while a lane is held: one boot epoch, from listening to the last acknowledgement.
+//! A worker around a lane, and what happens while it is held: one boot epoch, from listening to the last acknowledgement.
 
 use crate::{
     blocks,
-    config::{Config, Deadlines, Limits},
+    config::{Deadlines, Keyed, Keys, Limits},
     domain::{
+        Leaving,
         admission::Admission,
-        closing::Closing,
         lane::Lane,
         numbers::Numbers,
         rejections::Rejections,
@@ -14,20 +14,20 @@ use crate::{
     facts,
     figures::Figures,
     lease,
-    noise::Authority,
     publisher::{self, LaneError, Queue},
-    server::Server,
-    session::{Shared, Standing},
+    server::{Protocol, Server},
+    shared::{Shared, Standing},
     templates::Follower,
 };
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use std::{
     future::Future,
+    net::SocketAddr,
     sync::{Arc, Mutex, Weak},
     time::Duration,
 };
-use subjects::{BootEpoch, Lane as LaneNumber, blocks::Claimed, sessions::Changed};
+use subjects::{BootEpoch, Lane as LaneNumber, NodeId, blocks::Claimed, sessions::Changed};
 use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},
@@ -41,13 +41,41 @@ const TICK: Duration = Duration::from_secs(1);
 /// the lease; nothing may be acknowledged after the last third, because the lane is another's then.
 const LOST_DRAIN: Duration = Duration::from_millis(1_500);
 
+/// Serves miners on one leased lane after the other until the process ends: on the first that is
+/// free, and on another when that is lost.
+///
+/// # Errors
+///
+/// When the bus, a lane or the listener will never work.
+pub async fn run<C: Keyed, P: Protocol>(ctx: &Context<C>, protocol: P) -> anyhow::Result<()> {
+    let config = ctx.config.load_full();
+    let Keys { bus, node, lanes, .. } = config.keys();
+    let bus = routed(ctx.connect(bus).await?, node);
+    let protocol = Arc::new(protocol);
+    ctx.ready("lane", false, "no lane is leased yet");
+    while let Some((lane, lease)) = lease::take(&bus, lanes, ctx.instance(), &ctx.stop).await? {
+        ctx.ready("lane", true, "leased");
+        Tenure { ctx, bus: &bus, protocol: &protocol, lane }.run(&lease).await?;
+        ctx.ready("lane", false, "the lane was given up");
+        lease.release().await;
+    }
+    Ok(())
+}
+
+/// Says which stream must take what this node's ingress publishes.
+fn routed(bus: Bus, node: &NodeId) -> Bus {
+    if *node == NodeId::core() {
+        return bus.routes(streams::routes());
+    }
+    bus.routes(streams::leaf_routes(node))
+}
+
 /// A held lane.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Tenure<'a> {
-    pub(super) ctx: &'a Context<Config>,
-    pub(super) bus: &'a Bus,
-    pub(super) authority: &'a Authority,
-    pub(super) lane: LaneNumber,
+struct Tenure<'a, C, P> {
+    ctx: &'a Context<C>,
+    bus: &'a Bus,
+    protocol: &'a Arc<P>,
+    lane: LaneNumber,
 }
 
 /// Tokens of the tasks of a tenure, each cancelled when its tasks have nothing left to do.
@@ -68,9 +96,9 @@ struct Told {
     facts: mpsc::Receiver<Changed>,
 }
 
-impl Tenure<'_> {
+impl<C: Keyed, P: Protocol> Tenure<'_, C, P> {
     /// Serves miners until the process drains or the lease is lost, and hands over cleanly.
-    pub(super) async fn run(self, lease: &Lease) -> anyhow::Result<()> {
+    async fn run(&self, lease: &Lease) -> anyhow::Result<()> {
         let ends = Ends {
             stop: self.ctx.stop.child_token(),
             done: CancellationToken::new(),
@@ -95,26 +123,27 @@ impl Tenure<'_> {
         }
     }
 
-    async fn serve(self, epoch: BootEpoch, ends: &Ends, lease: &Lease) -> anyhow::Result<()> {
+    async fn serve(&self, epoch: BootEpoch, ends: &Ends, lease: &Lease) -> anyhow::Result<()> {
         let config = self.ctx.config.load_full();
+        let keys = config.keys();
         let figures = Figures::new(self.ctx.metrics());
-        let Some((follower, work)) = self.first_work(&config, &figures, &ends.stop).await? else {
+        let Some((follower, work)) = self.first_work(&keys, &figures, &ends.stop).await? else {
             return Ok(());
         };
         let (work, told_work) = watch::channel(work);
         let (standing, told_standing) = watch::channel(Standing::Serving);
         let standing = Arc::new(standing);
-        let listener = listen(&config).await?;
+        let listener = listen(keys.listen).await?;
         self.announce(&listener)?;
-        let (shared, told) = self.share(&config, epoch, told_work, told_standing, figures);
+        let (shared, told) = self.share(&keys, epoch, told_work, told_standing, figures);
         self.spawn_follower(follower, work, Arc::clone(&standing), ends.stop.clone());
         self.spawn_tasks(&shared, told, ends);
-        let Limits { max_connections, max_connections_per_address, .. } = config.limits;
+        let Limits { max_connections, max_connections_per_address, .. } = *keys.limits;
         let admission = Admission::new(max_connections, max_connections_per_address);
-        let mut server = Server::new(listener, admission, shared);
+        let mut server = Server::new(listener, Arc::clone(self.protocol), admission, shared);
         server.accept(&ends.stop).await;
-        standing.send_replace(Standing::Leaving(Closing::Draining));
-        server.drain(patience(&config, lease)).await;
+        standing.send_replace(Standing::Leaving(Leaving::Draining));
+        server.drain(patience(keys.deadlines, lease)).await;
         let end = if lease.lost().is_cancelled() { &ends.abandon } else { &ends.done };
         end.cancel();
         ends.published.cancelled().await;
@@ -123,19 +152,19 @@ impl Tenure<'_> {
 
     /// Waits for something to work on.
     async fn first_work(
-        self,
-        config: &Config,
+        &self,
+        keys: &Keys<'_>,
         figures: &Figures,
         stop: &CancellationToken,
     ) -> anyhow::Result<Option<(Follower, Arc<Work>)>> {
         self.ctx.ready("work", false, "no template on a tip that somebody confirmed was heard of");
-        let Deadlines { provider_silence_secs, max_tip_age_secs, .. } = config.deadlines;
+        let Deadlines { provider_silence_secs, max_tip_age_secs, .. } = *keys.deadlines;
         let silence = Duration::from_secs(provider_silence_secs);
         let first = async {
             let mut follower = Follower::begin(
                 self.bus,
-                &config.providers,
-                Selection::new(&config.providers, silence),
+                keys.providers,
+                Selection::new(keys.providers, silence),
                 Duration::from_secs(max_tip_age_secs),
                 figures.clone(),
                 Arc::clone(self.ctx.clock()),
@@ -150,18 +179,18 @@ impl Tenure<'_> {
         }
     }
 
-    /// Tells the address where miners connect and the key that they check it by.
-    fn announce(self, listener: &TcpListener) -> anyhow::Result<()> {
+    /// Tells where miners connect.
+    fn announce(&self, listener: &TcpListener) -> anyhow::Result<()> {
         let address = listener.local_addr().context("the listener has no address")?;
-        let url = format!("stratum2+tcp://{address}/{}", self.authority.public());
+        let (key, url) = self.protocol.url(address);
         tracing::info!(lane = %self.lane, url, "miners may connect");
-        self.ctx.announce("miners.sv2", &url);
+        self.ctx.announce(key, &url);
         Ok(())
     }
 
     fn share(
-        self,
-        config: &Config,
+        &self,
+        keys: &Keys<'_>,
         epoch: BootEpoch,
         work: watch::Receiver<Arc<Work>>,
         standing: watch::Receiver<Standing>,
@@ -169,12 +198,11 @@ impl Tenure<'_> {
     ) -> (Arc<Shared>, Told) {
         let (claims, told_claims) = mpsc::channel(blocks::MAX_WAITING);
         let (facts, told_facts) = mpsc::channel(facts::MAX_WAITING);
-        let (node, lane) = (config.node.clone(), self.lane);
-        let capacity = config.limits.max_unacknowledged;
+        let (node, lane) = (keys.node.clone(), self.lane);
+        let capacity = keys.limits.max_unacknowledged;
         let queue = Queue::new(Lane::new(node.clone(), lane, epoch, capacity), capacity);
         let shared = Shared {
-            authority: self.authority.clone(),
-            rules: ArcSwap::from_pointee(config.rules(lane, epoch)),
+            rules: ArcSwap::from_pointee(keys.rules(lane, epoch)),
             work,
             standing,
             queue: Arc::new(queue),
@@ -184,15 +212,15 @@ impl Tenure<'_> {
             facts,
             figures,
             clock: Arc::clone(self.ctx.clock()),
-            handshake_deadline: Duration::from_secs(config.deadlines.handshake_secs),
-            unread_deadline: Duration::from_secs(config.deadlines.unread_secs),
-            max_unsent_bytes: config.limits.max_unsent_bytes,
+            handshake_deadline: Duration::from_secs(keys.deadlines.handshake_secs),
+            unread_deadline: Duration::from_secs(keys.deadlines.unread_secs),
+            max_unsent_bytes: keys.limits.max_unsent_bytes,
         };
         (Arc::new(shared), Told { claims: told_claims, facts: told_facts })
     }
 
     fn spawn_follower(
-        self,
+        &self,
         follower: Follower,
         work: watch::Sender<Arc<Work>>,
         standing: Arc<watch::Sender<Standing>>,
@@ -211,7 +239,7 @@ impl Tenure<'_> {
         });
     }
 
-    fn spawn_tasks(self, shared: &Arc<Shared>, told: Told, ends: &Ends) {
+    fn spawn_tasks(&self, shared: &Arc<Shared>, told: Told, ends: &Ends) {
         let (ctx, bus) = (self.ctx, self.bus);
         ctx.spawn("lane", publish(Arc::clone(&shared.queue), bus.clone(), &shared.figures, ends));
         let claims = blocks::run(told.claims, bus.clone());
@@ -228,8 +256,7 @@ impl Tenure<'_> {
     }
 }
 
-async fn listen(config: &Config) -> anyhow::Result<TcpListener> {
-    let address = config.listen;
+async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| {
         format!("cannot listen on {address}: stop what does, or change `listen` (port 0 takes a free one)")
     })
@@ -237,8 +264,8 @@ async fn listen(config: &Config) -> anyhow::Result<TcpListener> {
 
 /// Follows the age of the tip, unless the ingress drains; whether anything changed.
 fn follow(standing: &mut Standing, fresh: bool) -> bool {
-    let next = if fresh { Standing::Serving } else { Standing::Leaving(Closing::NoTip) };
-    let draining = *standing == Standing::Leaving(Closing::Draining);
+    let next = if fresh { Standing::Serving } else { Standing::Leaving(Leaving::NoTip) };
+    let draining = *standing == Standing::Leaving(Leaving::Draining);
     if draining || *standing == next {
         return false;
     }
@@ -246,8 +273,8 @@ fn follow(standing: &mut Standing, fresh: bool) -> bool {
     true
 }
 
-fn patience(config: &Config, lease: &Lease) -> Duration {
-    let drain = Duration::from_secs(config.deadlines.drain_secs);
+fn patience(deadlines: &Deadlines, lease: &Lease) -> Duration {
+    let drain = Duration::from_secs(deadlines.drain_secs);
     if lease.lost().is_cancelled() { drain.min(LOST_DRAIN) } else { drain }
 }
 
@@ -286,8 +313,8 @@ fn unless_stopped(ended: Result<(), PublishError>) -> anyhow::Result<()> {
 
 /// Tells whether miners can be taken, and takes a changed configuration over, as long as anybody
 /// is connected or may be.
-async fn watch_readiness(
-    ctx: Context<Config>,
+async fn watch_readiness<C: Keyed>(
+    ctx: Context<C>,
     shared: Weak<Shared>,
     lane: LaneNumber,
 ) -> anyhow::Result<()> {
@@ -304,7 +331,7 @@ async fn watch_readiness(
         ctx.ready("shares", free, "too many shares wait for the bus");
         if reloads.has_changed().is_ok() {
             let epoch = shared.rules.load().boot_epoch;
-            shared.rules.store(Arc::new(ctx.config.load().rules(lane, epoch)));
+            shared.rules.store(Arc::new(ctx.config.load().keys().rules(lane, epoch)));
         }
     }
 }

@@ -16,6 +16,8 @@ pub struct Job {
     pub template: Arc<WorkTemplate>,
     /// The exponent that its coinbase commits to, whatever the channel's is by now.
     pub exponent: Exponent,
+    /// Version bits that may be rolled on it.
+    pub version_mask: u32,
     /// Its merkle root, on standard channels.
     pub merkle_root: Option<Box<[u8; 32]>>,
     /// How batches name it, made with the first share.

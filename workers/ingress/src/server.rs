@@ -2,10 +2,11 @@
 
 use crate::{
     domain::admission::{Admission, Origin, TurnedAway},
-    session::{self, Shared, Standing},
+    shared::{Shared, Standing},
 };
 use std::{
-    net::SocketAddr,
+    future::Future,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -20,10 +21,25 @@ use tokio_util::sync::CancellationToken;
 /// once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// What miners speak.
+pub trait Protocol: Send + Sync + 'static {
+    /// Serves one connection to its end.
+    fn serve(
+        self: Arc<Self>,
+        stream: TcpStream,
+        peer: IpAddr,
+        shared: Arc<Shared>,
+    ) -> impl Future<Output = ()> + Send;
+
+    /// Where miners connect: the key of the announcement, and the URL that they are given.
+    fn url(&self, address: SocketAddr) -> (&'static str, String);
+}
+
 /// The listener and its connections.
 #[derive(Debug)]
-pub struct Server {
+pub struct Server<P> {
     listener: TcpListener,
+    protocol: Arc<P>,
     shared: Arc<Shared>,
     admission: Arc<Mutex<Admission>>,
     sessions: JoinSet<()>,
@@ -45,11 +61,16 @@ fn lock(admission: &Mutex<Admission>) -> MutexGuard<'_, Admission> {
     admission.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Server {
+impl<P: Protocol> Server<P> {
     /// Serves on a bound socket.
-    pub fn new(listener: TcpListener, admission: Admission, shared: Arc<Shared>) -> Self {
+    pub fn new(
+        listener: TcpListener,
+        protocol: Arc<P>,
+        admission: Admission,
+        shared: Arc<Shared>,
+    ) -> Self {
         let admission = Arc::new(Mutex::new(admission));
-        Self { listener, shared, admission, sessions: JoinSet::new() }
+        Self { listener, protocol, shared, admission, sessions: JoinSet::new() }
     }
 
     /// Takes connections until `stop`.
@@ -92,9 +113,9 @@ impl Server {
                 return self.shared.figures.turned_away(reason);
             }
         };
-        let shared = Arc::clone(&self.shared);
+        let (protocol, shared) = (Arc::clone(&self.protocol), Arc::clone(&self.shared));
         self.sessions.spawn(async move {
-            session::serve(stream, peer.ip(), shared).await;
+            protocol.serve(stream, peer.ip(), shared).await;
             drop(place);
         });
     }

@@ -1,7 +1,7 @@
 //! Good shares on their way to the lane.
 
 use super::work::ADDRESS;
-use ingress_sv2::domain::{
+use crate::domain::{
     lane::{Lane, Taken},
     miner::Miner,
 };
@@ -12,6 +12,7 @@ use subjects::{
     shares::{Extranonce, Job, JobKind, WorkSource},
 };
 
+/// A share with this sequence number on a job of a tip.
 pub fn taken(job: &Arc<Job>, miner: &Arc<Miner>, sequence: u32, tips: u64) -> Taken {
     Taken {
         tips,
@@ -27,6 +28,7 @@ pub fn taken(job: &Arc<Job>, miner: &Arc<Miner>, sequence: u32, tips: u64) -> Ta
     }
 }
 
+/// Any job.
 pub fn job() -> Arc<Job> {
     Arc::new(Job {
         source: WorkSource::Template {
@@ -42,12 +44,14 @@ pub fn job() -> Arc<Job> {
     })
 }
 
+/// A miner with this worker.
 pub fn miner(worker: &str) -> Arc<Miner> {
     let user = format!("{ADDRESS}.{worker}");
     let policy = Policy::addresses_only();
     Arc::new(Miner::parse(user.as_bytes(), Network::Signet, &policy).unwrap())
 }
 
+/// A lane with room for so many shares.
 pub fn lane<R>(capacity: usize) -> Lane<R> {
     Lane::new(NodeId::core(), LaneNumber(3), BootEpoch(9), capacity)
 }

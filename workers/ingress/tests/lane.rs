@@ -1,32 +1,19 @@
 //! Nothing is acknowledged beyond the contiguous stored prefix, whatever the bus does when.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-#[cfg(test)]
-mod support;
-
-use ingress_sv2::{
+use ingress::{
     domain::{
         lane::{Lane, NotInFlight, NotTaken},
         ledger::Ledger,
         miner::Miner,
     },
-    wire::Frames,
+    testing::shares::{job, lane, miner, taken},
 };
 use proptest::prelude::*;
 use std::{sync::Arc, time::Duration};
-use stratum_core::parsers_sv2::{AnyMessageOwned, MiningOwned};
 use subjects::{
-    Timestamp, Work,
+    Timestamp,
     shares::{Job, MAX_SHARES, Submitted},
-};
-use support::{
-    client,
-    shares::{job, lane, miner, taken},
 };
 
 const CAPACITY: usize = 40;
@@ -58,7 +45,7 @@ fn step() -> impl Strategy<Value = Step> {
 /// The lane, its connections' ledgers, and what really became of every share.
 struct Model {
     lane: Lane<usize>,
-    ledgers: Vec<Ledger>,
+    ledgers: Vec<Ledger<u32>>,
     reported: Vec<usize>,
     taken: Vec<Vec<u32>>,
     acknowledged: Vec<Vec<u32>>,
@@ -92,8 +79,7 @@ impl Model {
                 let share = taken(job, miner, self.next, self.tips);
                 match self.lane.offer(connection, share) {
                     Ok(()) => {
-                        let work = Work::new(1 << 32);
-                        self.ledgers[connection].took(5, self.next, work, Duration::ZERO);
+                        self.ledgers[connection].took(self.next, Duration::ZERO);
                         self.taken[connection].push(self.next);
                         self.order.push(self.next);
                         self.next += 1;
@@ -138,20 +124,8 @@ impl Model {
     }
 
     fn tell(&mut self, connection: usize, count: usize) {
-        let mut frames = Frames::default();
-        self.ledgers[connection].stored(count, |_| true, &mut frames);
-        for frame in frames.iter() {
-            let AnyMessageOwned::Mining(MiningOwned::SubmitSharesSuccess(success)) =
-                client::read(frame)
-            else {
-                panic!("an acknowledgement");
-            };
-            let done = &mut self.acknowledged[connection];
-            let count = usize::try_from(success.new_submits_accepted_count).unwrap();
-            done.extend(&self.taken[connection][done.len()..done.len() + count]);
-            assert_eq!(done.last(), Some(&success.last_sequence_number));
-            assert_eq!(success.new_shares_sum, u64::from(success.new_submits_accepted_count));
-        }
+        let done = &mut self.acknowledged[connection];
+        self.ledgers[connection].stored(count, |owed| done.push(owed.answer));
     }
 
     fn check(&self) {
@@ -221,24 +195,4 @@ fn a_batch_names_every_job_and_worker_once() {
     assert_eq!(lane.stored(0).unwrap().len(), MAX_SHARES);
     assert_eq!(lane.next_batch().unwrap().shares.len(), 300 - MAX_SHARES);
     assert_eq!(lane.len(), 300 - MAX_SHARES);
-}
-
-#[test]
-fn acknowledgements_are_one_per_channel_and_silent_for_closed_ones() {
-    let mut ledger = Ledger::default();
-    for (channel, sequence) in [(2, 1), (3, 9), (2, 2), (4, 5), (3, 10)] {
-        ledger.took(channel, sequence, Work::new(3 << 32), Duration::from_secs(sequence.into()));
-    }
-    let mut frames = Frames::default();
-    let read_at = ledger.stored(9, |channel| channel != 4, &mut frames);
-    assert_eq!(read_at.len(), 5, "a report beyond what is owed acknowledges no more than that");
-    let lines: Vec<_> =
-        frames.iter().map(|frame| support::transcript::describe(&client::read(frame))).collect();
-    assert_eq!(
-        lines,
-        [
-            "SubmitShares.Success channel 2 to sequence 2: 2 shares, sum 6",
-            "SubmitShares.Success channel 3 to sequence 10: 2 shares, sum 6",
-        ]
-    );
 }

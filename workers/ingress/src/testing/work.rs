@@ -1,6 +1,6 @@
 //! Templates and tips as a provider publishes them.
 
-use ingress_sv2::domain::{
+use crate::domain::{
     Moment,
     rules::Rules,
     selection::{Selection, Work},
@@ -13,8 +13,9 @@ use subjects::{
     templates::{CoinbaseRule, MerkleHash, New, Output, Tip},
 };
 
-/// Two addresses of the signet.
+/// An address of the signet.
 pub const ADDRESS: &str = "tb1qw508d6qejxtdg4y5r3zarvary0c5xw7kxpjzsx";
+/// Another one.
 pub const OTHER_ADDRESS: &str = "tb1qrp33g0q5c5txsp9arysrx4k6zdkfs4nce4xj0gdcccefvpysxf3q0sl5k7";
 
 /// Difficulty 1: no test ever solves a block by accident.
@@ -22,6 +23,7 @@ pub const HARD: u32 = 0x1d00_ffff;
 /// Every second hash is a block.
 pub const TRIVIAL: u32 = 0x207f_ffff;
 
+/// A provider of this name.
 pub fn provider(name: &str) -> ProviderId {
     name.parse().unwrap()
 }
@@ -75,6 +77,7 @@ pub fn tip(prevhash: BlockHash, height: u32, nbits: u32, template: &New) -> Tip 
 }
 
 /// A provider, and what an ingress makes of it.
+#[derive(Debug)]
 pub struct Chain {
     selection: Selection,
     nbits: u32,
@@ -84,6 +87,7 @@ pub struct Chain {
 }
 
 impl Chain {
+    /// A chain with a template on its tip, of this difficulty.
     pub fn new(nbits: u32) -> Self {
         let selection = Selection::new(&[provider("main")], Duration::from_secs(120));
         let mut chain = Self { selection, nbits, number: 0, tip: 0, height: 100 };
@@ -91,10 +95,12 @@ impl Chain {
         chain
     }
 
+    /// The next tip has this difficulty.
     pub fn set_nbits(&mut self, nbits: u32) {
         self.nbits = nbits;
     }
 
+    /// What an ingress makes of it.
     pub fn work(&self) -> Arc<Work> {
         Arc::clone(self.selection.work().unwrap())
     }

@@ -1,16 +1,13 @@
 //! Which template and tip are current.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[cfg(test)]
-mod support;
-
-use ingress_sv2::domain::selection::{NotFollowed, Selection};
+use ingress::domain::selection::{NotFollowed, Selection};
+use ingress::testing::work::{HARD, hash, provider, template, tip};
 use std::time::Duration;
 use subjects::{
     BlockHash, Payload, TemplateId,
     templates::{New, Tip},
 };
-use support::work::{HARD, hash, provider, template, tip};
 
 const SILENCE: Duration = Duration::from_secs(120);
 

@@ -1,0 +1,62 @@
+//! What every ingress decides: no sockets, no bus, no clock. Time is an argument.
+
+pub mod rules;
+
+pub mod turns;
+
+pub mod selection;
+
+pub mod admission;
+
+pub mod numbers;
+
+pub mod miner;
+
+pub mod job;
+
+pub mod vardiff;
+
+pub mod proofs;
+
+pub mod lane;
+
+pub mod space;
+
+pub mod ledger;
+
+pub mod desk;
+
+pub mod rejections;
+
+use std::time::Duration;
+use subjects::Timestamp;
+
+/// A moment on both clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// Since some fixed moment; never runs backwards. Decides.
+    pub elapsed: Duration,
+    /// The wall clock. Only told.
+    pub at: Timestamp,
+}
+
+/// Why all miners of an ingress are sent away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Leaving {
+    /// The ingress stops, or has lost its lane.
+    #[error("the ingress drains")]
+    Draining,
+    /// No tip was heard of for too long: the work would be worth nothing.
+    #[error("the ingress has heard of no tip for too long")]
+    NoTip,
+}
+
+impl Leaving {
+    /// A short code: a metric's label.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Draining => "draining",
+            Self::NoTip => "no-tip",
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! What a connection shares with all others, and what it wants told.
+
+use crate::domain::{
+    lane::{NotTaken, Taken},
+    miner::Miner,
+    numbers::Number,
+};
+use std::{sync::Arc, time::Duration};
+use subjects::{blocks::Claimed, sessions::Changed, shares::Reason};
+
+/// What a connection shares with all others.
+pub trait Desk {
+    /// A channel number that nobody has; `None` when all are taken.
+    fn number(&mut self) -> Option<Number>;
+
+    /// Takes a channel number back.
+    fn free(&mut self, number: Number);
+
+    /// Hands a share to the lane.
+    ///
+    /// # Errors
+    ///
+    /// When the lane does not take it; the share comes back.
+    fn offer(&mut self, taken: Taken) -> Result<(), (NotTaken, Taken)>;
+}
+
+/// What a connection wants told to others than its client.
+#[derive(Debug, Default)]
+pub struct Tidings {
+    /// Blocks, to be claimed before anything else.
+    pub claims: Vec<Claimed>,
+    /// To be published.
+    pub facts: Vec<Changed>,
+    /// Shares that were turned away; without a miner when nobody knows whose they are.
+    pub rejected: Vec<(Option<Arc<Miner>>, Reason)>,
+    /// Miners that were refused, by code.
+    pub refused: Vec<&'static str>,
+    /// Shares whose acknowledgement is on its way, by when each was read.
+    pub acknowledged: Vec<Duration>,
+}
