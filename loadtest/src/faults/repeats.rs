@@ -8,7 +8,7 @@ use subjects::{
     BootEpoch, Lane, Message, Payload as _,
     shares::{Accepted, Reason, Refused, Submitted},
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use worker_runtime::{Bus, Publication, bus::Ordered, outcome::Expect, transform::Start};
 
 /// A lane of Core's ingress.
@@ -17,6 +17,10 @@ const LANE_OF_CORE: Lane = Lane(5);
 const LANES: [Lane; 2] = [Lane(256), Lane(257)];
 /// A start of the ingress before its first one.
 const NO_EPOCH: BootEpoch = BootEpoch(0);
+/// The number of the first message of the accounting record, as of other starts and lanes. What is
+/// refused under one number is told once: each message has a number of its own, beyond those under
+/// which others sent something there. Sent in another order, they have gaps.
+const FIRST_NUMBER: u64 = 1 << 32;
 /// A start that it never gets to.
 const LAST_EPOCH: BootEpoch = BootEpoch(u16::MAX);
 
@@ -28,27 +32,27 @@ pub(super) async fn replayed(field: &mut Field<'_>) -> anyhow::Result<()> {
     let leaf = field.network.leaf_ingress().await?;
     let all: Vec<Accepted> = core.all(streams::SHARES, Accepted::FILTER).await?;
     let count = usize::try_from(field.times(20, 400))?;
-    let latest = all.iter().rev().filter(|batch| LANES.contains(&batch.lane)).take(count);
-    let batches: Vec<_> = field.shuffled(latest.collect());
+    let numbered: Vec<_> = (FIRST_NUMBER..).zip(&all).collect();
+    let of_node = numbered.into_iter().rev().filter(|(_, batch)| LANES.contains(&batch.lane));
+    let batches: Vec<_> = field.shuffled(of_node.take(count).collect());
     ensure!(!batches.is_empty(), "nothing was credited yet");
     let filter = Refused::FILTER.to_owned();
     let mut refusals = core.bus.ordered(streams::SHARES_REFUSED, vec![filter], Start::New);
     refusals.opened().await?;
 
-    let ways: [fn(&Accepted) -> Option<Submitted>; 4] =
+    let ways: [fn(u64, &Accepted) -> Option<Submitted>; 4] =
         [again, before_the_first_start, on_the_other_lane, on_a_lane_of_core];
     let mut refusable = BTreeSet::new();
-    for (number, batch) in (0_u64..).zip(&batches) {
-        for sent in ways.iter().filter_map(|way| way(batch)) {
-            send(&leaf.bus, &sent, number).await?;
+    for (number, batch) in &batches {
+        for sent in ways.iter().filter_map(|way| way(*number, batch)) {
+            send(&leaf.bus, &sent, *number).await?;
             if (sent.lane, sent.boot_epoch) != (batch.lane, batch.boot_epoch) {
                 refusable.extend(ShareKey::of_submitted(&sent));
             }
         }
     }
     leaf.finish().await?;
-    let reasons = timeout(network::PATIENCE, refused(&mut refusals, refusable)).await;
-    let reasons = reasons.context("Core does not refuse all that it should")??;
+    let reasons = refused(&mut refusals, refusable).await?;
     field.note(format!("{} batches sent again in eight ways; refused {reasons:?}", batches.len()));
     field.until_acknowledged(30).await?;
     field.until_recorded_more(10).await?;
@@ -81,30 +85,21 @@ async fn send(leaf: &Bus, batch: &Submitted, number: u64) -> anyhow::Result<()> 
     Ok(())
 }
 
-fn again(credited: &Accepted) -> Option<Submitted> {
+fn again(_: u64, credited: &Accepted) -> Option<Submitted> {
     Some(submitted(credited))
 }
 
-fn before_the_first_start(credited: &Accepted) -> Option<Submitted> {
-    Some(elsewhere(credited, credited.lane, NO_EPOCH))
+fn before_the_first_start(number: u64, credited: &Accepted) -> Option<Submitted> {
+    Some(Submitted { boot_epoch: NO_EPOCH, batch: number, ..submitted(credited) })
 }
 
-fn on_the_other_lane(credited: &Accepted) -> Option<Submitted> {
+fn on_the_other_lane(number: u64, credited: &Accepted) -> Option<Submitted> {
     let lane = LANES.into_iter().find(|lane| *lane != credited.lane)?;
-    Some(elsewhere(credited, lane, LAST_EPOCH))
+    Some(Submitted { lane, boot_epoch: LAST_EPOCH, batch: number, ..submitted(credited) })
 }
 
-fn on_a_lane_of_core(credited: &Accepted) -> Option<Submitted> {
-    Some(elsewhere(credited, LANE_OF_CORE, credited.boot_epoch))
-}
-
-/// The batch as if it had been sent there. Each start counts from 0, a batch is credited in parts,
-/// and what is refused under one number is told once: so the message's own start and part keep the
-/// numbers apart, also from those of anybody who counted from 0. Order and gaps stay.
-fn elsewhere(credited: &Accepted, lane: Lane, boot_epoch: BootEpoch) -> Submitted {
-    let (start, part) = (u64::from(credited.boot_epoch.0), u64::from(credited.part));
-    let batch = (start << 48) | (credited.batch << 8) | part;
-    Submitted { lane, boot_epoch, batch, ..submitted(credited) }
+fn on_a_lane_of_core(number: u64, credited: &Accepted) -> Option<Submitted> {
+    Some(Submitted { lane: LANE_OF_CORE, batch: number, ..submitted(credited) })
 }
 
 /// Waits until all of these shares are refused; by which names they were.
@@ -113,8 +108,13 @@ async fn refused(
     mut shares: BTreeSet<ShareKey>,
 ) -> anyhow::Result<BTreeMap<Reason, u64>> {
     let mut reasons = BTreeMap::new();
-    while !shares.is_empty() {
-        let message = Refused::decode(&refusals.next().await?.body)?;
+    let deadline = Instant::now() + network::PATIENCE;
+    while let Some(missing) = shares.first() {
+        let heard = timeout_at(deadline, refusals.next()).await;
+        let heard = heard.with_context(|| {
+            format!("Core does not refuse {} of the shares, such as {missing}", shares.len())
+        })?;
+        let message = Refused::decode(&heard?.body)?;
         for (key, refusal) in ShareKey::of_refused(&message).zip(&message.refusals) {
             if shares.remove(&key) {
                 *reasons.entry(refusal.reason).or_default() += 1;
