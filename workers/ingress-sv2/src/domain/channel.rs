@@ -68,6 +68,7 @@ impl Channel {
             extranonce_length: SV2_EXTRANONCE_LENGTH,
             miner,
             easiest,
+            hardest: Exponent::MAX,
             exponent,
             version_mask: u32::MAX,
         };
@@ -221,10 +222,12 @@ impl Channel {
         if share.kind != self.space.kind() {
             return Err(Reason::InvalidChannelId);
         }
+        let miner = Arc::clone(self.space.miner());
         let Submit { extranonce, ntime, nonce, version, .. } = *share;
         let submission = Submission {
             job_id: share.job_id,
             sequence: share.sequence_number,
+            worker: &miner,
             fields: ShareFields { extranonce, ntime, nonce, version },
         };
         self.space.submit(&submission, rules, work, moment)

@@ -42,6 +42,11 @@ impl Default for Jobs {
 }
 
 impl Jobs {
+    /// No jobs, with ids that none of these had.
+    pub const fn succeed(&self) -> Self {
+        Self { next_id: self.next_id, active: VecDeque::new(), future: None }
+    }
+
     /// An id that no other job of the channel ever had.
     pub const fn next_id(&mut self) -> u32 {
         let id = self.next_id;
@@ -87,10 +92,23 @@ impl Jobs {
     ///
     /// `StaleShare` for one that was sent but is over, `InvalidJobId` for one that was never sent
     /// or waits for its tip.
-    pub fn find(&mut self, id: u32) -> Result<&mut Job, Reason> {
+    pub fn find(&self, id: u32) -> Result<&Job, Reason> {
+        self.active.iter().rev().find(|job| job.id == id).ok_or_else(|| self.unknown(id))
+    }
+
+    /// The same, to be changed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Jobs::find`].
+    pub fn find_mut(&mut self, id: u32) -> Result<&mut Job, Reason> {
+        let unknown = self.unknown(id);
+        self.active.iter_mut().rev().find(|job| job.id == id).ok_or(unknown)
+    }
+
+    fn unknown(&self, id: u32) -> Reason {
         let sent = (1..self.next_id).contains(&id);
         let waits = self.future.as_ref().is_some_and(|future| future.id == id);
-        let unknown = if sent && !waits { Reason::StaleShare } else { Reason::InvalidJobId };
-        self.active.iter_mut().rev().find(|job| job.id == id).ok_or(unknown)
+        if sent && !waits { Reason::StaleShare } else { Reason::InvalidJobId }
     }
 }

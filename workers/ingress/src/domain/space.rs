@@ -39,6 +39,8 @@ pub struct Terms {
     pub miner: Arc<Miner>,
     /// The easiest target that both the client and we accept.
     pub easiest: Exponent,
+    /// The hardest target that the client accepts.
+    pub hardest: Exponent,
     /// The exponent of the first target.
     pub exponent: Exponent,
     /// Version bits that the miner may roll, where the template allows them.
@@ -62,6 +64,8 @@ pub struct Submission<'a> {
     pub job_id: u32,
     /// The miner's number of the share.
     pub sequence: u32,
+    /// The worker that found it: the search space's miner, or another worker of its identity.
+    pub worker: &'a Arc<Miner>,
     /// What it rolled.
     pub fields: ShareFields<'a>,
 }
@@ -87,6 +91,12 @@ impl SearchSpace {
             proofs: Proofs::default(),
             vardiff: Vardiff::new(moment.elapsed),
         }
+    }
+
+    /// Other headers for the same miner, whose jobs go on counting; and the number that is free now.
+    pub fn succeed(self, terms: Terms, tip: &Arc<TipWork>, moment: Moment) -> (Self, Number) {
+        let jobs = self.jobs.succeed();
+        (Self { jobs, ..Self::new(terms, tip, moment) }, self.terms.number)
     }
 
     /// Its number in this boot epoch.
@@ -194,6 +204,16 @@ impl SearchSpace {
         self.terms.exponent = exponent;
     }
 
+    /// The hardest target that the client accepts.
+    pub const fn set_hardest(&mut self, hardest: Exponent) {
+        self.terms.hardest = hardest;
+    }
+
+    /// The version bits that may be rolled on the jobs that follow, where templates allow them.
+    pub const fn set_version_mask(&mut self, mask: u32) {
+        self.terms.version_mask = mask;
+    }
+
     /// How long a silent miner can be left alone; `None` when its target cannot be eased.
     pub fn next_check(&self, rate: NonZeroU32, now: Duration) -> Option<Duration> {
         self.vardiff.next_check(now, rate, self.terms.exponent, self.limits())
@@ -201,7 +221,8 @@ impl SearchSpace {
 
     /// The targets that it may have on its tip.
     pub fn limits(&self) -> Limits {
-        Limits { easiest: self.terms.easiest, hardest: self.tip.hardest_exponent() }
+        let hardest = self.tip.hardest_exponent().min(self.terms.hardest);
+        Limits { easiest: self.terms.easiest, hardest }
     }
 
     /// Whether no further proof can be remembered: its miner needs another one.
@@ -228,7 +249,7 @@ impl SearchSpace {
         work: &Work,
         moment: Moment,
     ) -> Result<Good, Reason> {
-        let job = self.jobs.find(share.job_id)?;
+        let job = self.jobs.find_mut(share.job_id)?;
         let facts = facts(&self.terms, job.exponent, job.version_mask);
         let fields = &share.fields;
         let judged = match job.merkle_root.as_deref() {
@@ -242,13 +263,12 @@ impl SearchSpace {
         let solved =
             if judged.is_block { solution(&job.template, &self.tip, &facts, fields) } else { None };
         let claim = solved.map(|solved| solved.claimed(rules.node.clone(), &job.template));
-        let miner = &self.terms.miner;
-        let job = record(job, &facts, miner, &self.tip);
+        let job = record(job, &facts, &self.terms.miner, &self.tip);
         let ShareFields { extranonce, ntime, nonce, version } = *fields;
         let taken = Taken {
             tips: work.tips,
             job,
-            miner: Arc::clone(miner),
+            miner: Arc::clone(share.worker),
             channel: self.terms.number.value(),
             sequence: share.sequence,
             extranonce: Extranonce::new(extranonce).ok_or(Reason::BadExtranonceSize)?,

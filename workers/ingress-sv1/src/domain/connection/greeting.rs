@@ -1,0 +1,247 @@
+//! How a miner introduces itself, in whatever order.
+
+use super::{Connection, Outbox, Renumbering, Seat, Wishes, Worker};
+use crate::{
+    domain::{firmware::Firmware, password},
+    wire::{Authorize, Configure, Fault, Id, Subscribe},
+};
+use ingress::domain::{
+    Moment,
+    desk::Desk,
+    miner::Miner,
+    numbers::Number,
+    space::{SearchSpace, Terms},
+};
+use mining::prefix;
+use std::sync::Arc;
+use subjects::{
+    Exponent,
+    sessions::Event,
+    shares::{Extranonce, JobKind},
+};
+
+/// Longest description of a client that is told on, in bytes.
+const MAX_AGENT: usize = 255;
+/// The channels are all taken.
+const FULL: Fault = Fault { code: 20, text: "No room for another miner: try again later" };
+/// As many workers as a connection may have.
+const TOO_MANY_WORKERS: Fault = Fault { code: 24, text: "Too many workers on one connection" };
+/// A coinbase pays one address.
+const OTHER_IDENTITY: Fault =
+    Fault { code: 24, text: "A connection mines for one address: open another one for the other" };
+/// Nobody whom the network credits.
+const NO_IDENTITY: Fault = Fault {
+    code: 24,
+    text: "Not an address of this network: use <address> or <address>.<worker> as user name",
+};
+/// A kind of user name that comes later.
+const UNKNOWN_USER: Fault = Fault { code: 24, text: "unknown-user: nobody registered this name" };
+
+/// The least version bits that firmware asks for do not matter to us: it takes what it is given.
+const VERSION_ROLLING: &str = "version-rolling";
+const MINIMUM_DIFFICULTY: &str = "minimum-difficulty";
+const SUBSCRIBE_EXTRANONCE: &str = "subscribe-extranonce";
+
+impl Connection {
+    /// Answers for every extension that was asked for. The mask is told again with the first job:
+    /// cgminer takes the next line after this one for the answer to its next request.
+    pub(super) fn configure(
+        &mut self,
+        id: &Id,
+        configure: &Configure<'_>,
+        moment: Moment,
+        out: &mut Outbox,
+    ) {
+        let asks = |name: &str| configure.extensions.iter().any(|asked| asked == name);
+        let mask = asks(VERSION_ROLLING)
+            .then(|| configure.mask.unwrap_or(u32::MAX) & self.work.template.version_mask());
+        if asks(SUBSCRIBE_EXTRANONCE) {
+            self.renumbering = Renumbering::Taken;
+        }
+        let least = configure.least.filter(|_| asks(MINIMUM_DIFFICULTY));
+        let given = configure.extensions.iter().map(|name| {
+            let given = match name.as_ref() {
+                VERSION_ROLLING | SUBSCRIBE_EXTRANONCE => true,
+                MINIMUM_DIFFICULTY => least.is_some(),
+                _ => false,
+            };
+            (name.as_ref(), given)
+        });
+        out.lines.configured(id, mask, given);
+        self.version_mask = mask.unwrap_or(self.version_mask);
+        if let Some(least) = least {
+            self.wishes.least = Some(least.at_least());
+        }
+        if let Seat::Working(space) = &mut self.seat {
+            space.set_version_mask(self.version_mask);
+            out.lines.version_mask(self.version_mask);
+            self.follow_wishes(None, moment, out);
+            self.renew(moment, out);
+        }
+    }
+
+    pub(super) fn subscribe(
+        &mut self,
+        id: &Id,
+        subscribe: &Subscribe<'_>,
+        moment: Moment,
+        desk: &mut impl Desk,
+        out: &mut Outbox,
+    ) {
+        self.agent = printable(&subscribe.agent).into();
+        self.firmware = Firmware::of(&self.agent);
+        let size = self.extranonce2.bytes();
+        let number = match &mut self.seat {
+            // It asks again, as minerd does when it did not like the answer: the answer is the same.
+            Seat::Working(space) => {
+                return out.lines.subscribed(id, space.prefix(), size);
+            }
+            Seat::Reserved(_) => None,
+            Seat::None => desk.number(),
+        };
+        if let Some(number) = number {
+            self.seat = Seat::Reserved(number);
+            self.waiting_since = moment.elapsed;
+        }
+        let Seat::Reserved(number) = &self.seat else {
+            out.tidings.refused.push("channel-capacity-exhausted");
+            return out.lines.refuse(id, FULL);
+        };
+        let Some(prefix) = self.prefix(number) else { return out.lines.refuse(id, FULL) };
+        out.lines.subscribed(id, &prefix, size);
+        self.begin(moment, out);
+    }
+
+    pub(super) fn authorize(
+        &mut self,
+        id: &Id,
+        authorize: &Authorize<'_>,
+        moment: Moment,
+        out: &mut Outbox,
+    ) {
+        match self.miner(&authorize.user) {
+            Ok(miner) => {
+                if self.workers.iter().all(|worker| *worker.user != *authorize.user) {
+                    let user = authorize.user.as_ref().into();
+                    self.workers.push(Worker { user, miner: Arc::new(miner) });
+                }
+                out.lines.done(id);
+                self.wish(&authorize.password, moment, out);
+                self.begin(moment, out);
+            }
+            Err((code, fault)) => {
+                out.tidings.refused.push(code);
+                out.lines.refuse(id, fault);
+            }
+        }
+    }
+
+    /// Who a user name is, if its shares may come on this connection.
+    fn miner(&self, user: &str) -> Result<Miner, (&'static str, Fault)> {
+        let rules = &self.rules;
+        let miner =
+            Miner::parse(user.as_bytes(), rules.network, &rules.policy).map_err(|error| {
+                let code = error.code();
+                (code, if code == "unknown-user" { UNKNOWN_USER } else { NO_IDENTITY })
+            })?;
+        if self.workers.iter().any(|worker| worker.miner.identity != miner.identity) {
+            return Err(("other-identity", OTHER_IDENTITY));
+        }
+        let is_new = self.workers.iter().all(|worker| *worker.user != *user);
+        if is_new && self.workers.len() >= rules.max_channels {
+            return Err(("too-many-workers", TOO_MANY_WORKERS));
+        }
+        Ok(miner)
+    }
+
+    /// Takes what a password asks for.
+    fn wish(&mut self, password: &str, moment: Moment, out: &mut Outbox) {
+        let wishes = self.wishes.and(password);
+        if wishes != self.wishes {
+            let start = wishes.start.filter(|start| self.wishes.start != Some(*start));
+            self.wishes = wishes;
+            self.follow_wishes(start, moment, out);
+        }
+    }
+
+    /// Takes a hint for the target. `NerdMiner` repeats its hint as a sign of life, when the target
+    /// has long been adjusted to its shares.
+    pub(super) fn suggest(
+        &mut self,
+        id: &Id,
+        exponent: Exponent,
+        moment: Moment,
+        out: &mut Outbox,
+    ) {
+        out.lines.done(id);
+        if self.wishes.start != Some(exponent) {
+            self.wishes.start = Some(exponent);
+            self.follow_wishes(Some(exponent), moment, out);
+        }
+    }
+
+    /// Work begins once it is known whose and where.
+    fn begin(&mut self, moment: Moment, out: &mut Outbox) {
+        let (Some(first), true) = (self.workers.first(), matches!(self.seat, Seat::Reserved(_)))
+        else {
+            return;
+        };
+        let miner = Arc::clone(&first.miner);
+        let Seat::Reserved(number) = std::mem::replace(&mut self.seat, Seat::None) else { return };
+        let Some(terms) = self.terms(number, miner) else { return };
+        let space = SearchSpace::new(terms, &self.work.tip, moment);
+        self.seat = Seat::Working(Box::new(space));
+        if self.version_mask != 0 {
+            out.lines.version_mask(self.version_mask);
+        }
+        self.start(moment, out);
+        self.ping(moment, out);
+        self.tell(Event::Opened, None, moment, out);
+    }
+
+    pub(super) fn terms(&self, number: Number, miner: Arc<Miner>) -> Option<Terms> {
+        let prefix = Extranonce::new(&self.prefix(&number)?)?;
+        let rules = &self.rules;
+        let (easiest, hardest) = self.bounds();
+        let start = || rules.starting_hashrate.exponent(rules.shares_per_minute);
+        let hardest_now = hardest.min(self.work.tip.hardest_exponent());
+        Some(Terms {
+            number,
+            kind: JobKind::Extended,
+            prefix,
+            extranonce_length: prefix::SV1_LENGTH + self.extranonce2.bytes(),
+            miner,
+            easiest,
+            hardest,
+            exponent: self.wishes.start.unwrap_or_else(start).min(hardest_now).max(easiest),
+            version_mask: self.version_mask,
+        })
+    }
+
+    /// The easiest and the hardest target that both sides accept.
+    pub(super) fn bounds(&self) -> (Exponent, Exponent) {
+        let floor = self.rules.floor.max(self.firmware.easiest());
+        match self.wishes {
+            Wishes { fixed: Some(fixed), .. } => (fixed.max(floor), fixed.max(floor)),
+            Wishes { least, .. } => (least.unwrap_or(floor).max(floor), Exponent::MAX),
+        }
+    }
+}
+
+impl Wishes {
+    /// What a password asks for besides.
+    fn and(self, password: &str) -> Self {
+        let asked = password::options(password);
+        Self {
+            start: asked.start.map(crate::wire::Difficulty::nearest).or(self.start),
+            least: asked.least.map(crate::wire::Difficulty::at_least).or(self.least),
+            fixed: asked.fixed.map(crate::wire::Difficulty::nearest).or(self.fixed),
+        }
+    }
+}
+
+/// The agent in printable ASCII: it ends in logs and facts.
+fn printable(agent: &str) -> String {
+    let printable = |glyph: char| if matches!(glyph, ' '..='~') { glyph } else { '?' };
+    agent.chars().map(printable).take(MAX_AGENT).collect()
+}

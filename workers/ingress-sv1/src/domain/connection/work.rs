@@ -1,0 +1,132 @@
+//! Jobs and targets.
+
+use super::{Connection, Outbox, Seat};
+use crate::wire::{Clean, Notify};
+use ingress::domain::{Moment, selection::Work, space::SearchSpace};
+use mining::prefix;
+use std::sync::Arc;
+use subjects::{Exponent, sessions::Event};
+
+impl Connection {
+    /// Other work is current.
+    pub fn follow(&mut self, work: Arc<Work>, moment: Moment, out: &mut Outbox) {
+        let before = std::mem::replace(&mut self.work, work);
+        let Seat::Working(space) = &self.seat else { return };
+        if space.tip().prevhash() != self.work.tip.prevhash() {
+            self.enter(moment, out);
+        } else if before.template.id() != self.work.template.id() {
+            self.notify(Clean::Keep, moment, out);
+        }
+    }
+
+    /// The first job, and its target.
+    pub(super) fn start(&mut self, moment: Moment, out: &mut Outbox) {
+        let Seat::Working(space) = &self.seat else { return };
+        out.lines.difficulty(space.exponent());
+        self.notify(Clean::Drop, moment, out);
+        self.look_again(moment);
+    }
+
+    /// The first job on a tip.
+    fn enter(&mut self, moment: Moment, out: &mut Outbox) {
+        let Seat::Working(space) = &mut self.seat else { return };
+        space.enter(&self.work.tip);
+        let exponent = space.limits().clamp(space.exponent());
+        if exponent != space.exponent() {
+            space.set_exponent(exponent);
+            out.lines.difficulty(exponent);
+        }
+        self.notify(Clean::Drop, moment, out);
+    }
+
+    /// The same work again, with the time of now: miners take silence for a dead pool.
+    pub(super) fn renew(&mut self, moment: Moment, out: &mut Outbox) {
+        self.notify(Clean::Keep, moment, out);
+    }
+
+    fn notify(&mut self, clean: Clean, moment: Moment, out: &mut Outbox) {
+        let Seat::Working(space) = &mut self.seat else { return };
+        let job = space.job_on(&self.work.template);
+        out.lines.notify(&Notify {
+            job_id: job.id,
+            template: &job.template,
+            tip: space.tip(),
+            exponent: job.exponent,
+            extranonce_length: prefix::SV1_LENGTH + self.extranonce2.bytes(),
+            payee: &space.miner().payee,
+            ntime: space.least_ntime(moment.at),
+            clean,
+        });
+        match clean {
+            Clean::Keep => space.start(job),
+            Clean::Drop => {
+                space.wait(job);
+                space.activate();
+            }
+        }
+        self.told_at = moment.elapsed;
+    }
+
+    /// Adjusts the target to the shares that came.
+    pub(super) fn adjust(&mut self, moment: Moment, out: &mut Outbox) {
+        let Seat::Working(space) = &mut self.seat else { return };
+        let next = space.decide(&self.rules, moment.elapsed);
+        if next != space.exponent() {
+            space.set_exponent(next);
+            self.retarget(moment, out);
+        }
+    }
+
+    /// Follows what the miner asks for; `start` is the target that it newly suggests.
+    pub(super) fn follow_wishes(
+        &mut self,
+        start: Option<Exponent>,
+        moment: Moment,
+        out: &mut Outbox,
+    ) {
+        let (easiest, hardest) = self.bounds();
+        let Seat::Working(space) = &mut self.seat else { return };
+        space.set_hardest(hardest);
+        let next = space.renegotiated(easiest, start, moment.elapsed);
+        if next != space.exponent() {
+            space.set_exponent(next);
+            self.retarget(moment, out);
+        }
+    }
+
+    /// Tells the target, and gives a job that commits to it: a target counts from the next job on.
+    fn retarget(&mut self, moment: Moment, out: &mut Outbox) {
+        let Seat::Working(space) = &self.seat else { return };
+        out.lines.difficulty(space.exponent());
+        self.notify(Clean::Keep, moment, out);
+        self.look_again(moment);
+        self.tell(Event::Renegotiated, None, moment, out);
+    }
+
+    /// Sets when the target is looked at without a share.
+    pub(super) fn look_again(&mut self, moment: Moment) {
+        let Seat::Working(space) = &self.seat else { return };
+        let wait = space.next_check(self.rules.shares_per_minute, moment.elapsed);
+        self.check_at = wait.map(|wait| moment.elapsed.saturating_add(wait));
+    }
+
+    /// Asks for a sign of life, of firmware that has one.
+    pub(super) fn ping(&mut self, moment: Moment, out: &mut Outbox) {
+        if self.firmware.answers_pings() {
+            self.pinged_at = Some(moment.elapsed);
+            out.lines.ping(PING_ID);
+        }
+    }
+
+    /// Gives the miner other headers to search: it has handed in as many proofs on this tip as are
+    /// remembered.
+    pub(super) fn renumber(&mut self, space: SearchSpace, moment: Moment, out: &mut Outbox) {
+        out.lines.extranonce(space.prefix(), self.extranonce2.bytes());
+        self.seat = Seat::Working(Box::new(space));
+        self.start(moment, out);
+        self.tell(Event::Opened, None, moment, out);
+    }
+}
+
+/// The id of our only request. cgminer's answer names it.
+const PING_ID: u32 = 1;
