@@ -9,4 +9,4 @@ mod write;
 
 pub use difficulty::{Difficulty, InvalidDifficulty};
 pub use read::{Authorize, Call, Configure, Inbound, LineFault, Submit, Subscribe, read};
-pub use write::{Clean, Fault, Id, Lines, Notify};
+pub use write::{Clean, Id, Lines, Notify, Refusal};

@@ -12,7 +12,7 @@
 mod support;
 
 use ingress::{
-    domain::{Leaving, lane::NotTaken},
+    domain::{closing::Leaving, lane::NotTaken},
     testing::work::{ADDRESS, Chain, HARD, OTHER_ADDRESS, TRIVIAL, at, rules},
 };
 use ingress_sv1::domain::{closing::Closing, connection::Extranonce2};

@@ -92,7 +92,6 @@ impl Keyed for Config {
             node: &self.node,
             lanes: &self.lanes,
             network: self.network,
-            listen: self.listen,
             providers: &self.providers,
             vardiff: &self.vardiff,
             limits: &self.limits,

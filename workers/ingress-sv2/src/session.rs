@@ -1,249 +1,160 @@
-//! One connection's task: bytes in, bytes out, and everything that can wake it.
-
-mod link;
+//! Connections: a Noise handshake, and frames behind it.
 
 use crate::{
     domain::{
-        closing::Closing,
+        closing::{Closing, Fault},
         connection::{Connection, Outbox},
     },
-    noise::Authority,
+    noise::{Authority, FIRST_ACT_LENGTH, Frame, Opener, Sealer},
     wire,
 };
 use ingress::{
-    Protocol, Shared, Standing,
-    domain::{Moment, admission::network_class, selection::Work},
-    publisher::Reply,
-    shared::SessionDesk,
+    Client, Lost, Protocol, Shared,
+    domain::{
+        Moment,
+        admission::network_class,
+        closing::Leaving,
+        desk::{Desk, Tidings},
+        selection::Work,
+    },
+    session,
 };
-use link::{Link, Reading, Ready};
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
-use subjects::sessions::NetworkClass;
-use tokio::{net::TcpStream, sync::watch, time::timeout};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 /// Stratum V2 over Noise.
 #[derive(Clone, Debug)]
 pub struct StratumV2 {
+    /// Where it listens.
+    pub listen: SocketAddr,
     /// The key that miners are met with.
     pub authority: Authority,
 }
 
 impl Protocol for StratumV2 {
-    async fn serve(self: Arc<Self>, stream: TcpStream, peer: IpAddr, shared: Arc<Shared>) {
-        shared.figures.session_began();
-        let closing = match accept(stream, &self.authority, &shared).await {
-            Ok(link) => Session::new(link, network_class(peer), Arc::clone(&shared)).run().await,
-            Err(closing) => closing,
-        };
-        tracing::debug!(reason = closing.code(), "a miner's connection ended: {closing}");
-        shared.figures.session_ended(closing.code());
-        if closing.is_bad_input() {
-            shared.figures.frame_invalid(closing.code());
-        }
+    type Port = ();
+
+    fn ports(&self) -> Vec<((), SocketAddr)> {
+        vec![((), self.listen)]
     }
 
-    fn url(&self, address: SocketAddr) -> (&'static str, String) {
-        ("miners.sv2", format!("stratum2+tcp://{address}/{}", self.authority.public()))
+    fn urls(&self, (): (), address: SocketAddr) -> Vec<(&'static str, String)> {
+        vec![("miners.sv2", format!("stratum2+tcp://{address}/{}", self.authority.public()))]
+    }
+
+    async fn serve(self: Arc<Self>, (): (), stream: TcpStream, peer: IpAddr, shared: Arc<Shared>) {
+        let handshake = shake_hands(stream, peer, &self.authority, &shared);
+        session::serve(Arc::clone(&shared), handshake).await;
     }
 }
 
-async fn accept(
-    stream: TcpStream,
+/// Answers a Noise handshake.
+async fn shake_hands(
+    mut stream: TcpStream,
+    peer: IpAddr,
     authority: &Authority,
     shared: &Shared,
-) -> Result<Link, Closing> {
-    stream.set_nodelay(true).map_err(|_| Closing::Socket)?;
+) -> Result<(TcpStream, Miner), Closing> {
+    stream.set_nodelay(true).map_err(Lost::from)?;
     let now = shared.clock.now().0 / 1_000;
-    let handshake = Link::accept(stream, authority, now);
-    match timeout(shared.handshake_deadline, handshake).await {
-        Ok(link) => link,
-        Err(_) => Err(Closing::HandshakeDeadline),
-    }
+    let mut first_act = [0; FIRST_ACT_LENGTH];
+    stream.read_exact(&mut first_act).await.map_err(Lost::from)?;
+    let (second_act, sealer, opener) = authority.accept(first_act, now)?;
+    stream.write_all(&second_act).await.map_err(Lost::from)?;
+    let rules = shared.rules.load_full();
+    let work = Arc::clone(&shared.work.borrow());
+    let connection = Connection::new(rules, network_class(peer), work, shared.moment());
+    Ok((stream, Miner { connection, sealer, opener, out: Outbox::default() }))
 }
 
-struct Session {
-    shared: Arc<Shared>,
-    link: Link,
+/// A miner behind its Noise session.
+struct Miner {
     connection: Connection,
-    reply: Arc<Reply>,
-    work: watch::Receiver<Arc<Work>>,
-    standing: watch::Receiver<Standing>,
+    sealer: Sealer,
+    opener: Opener,
     out: Outbox,
-    /// Open channels, as far as the figures know.
-    counted: usize,
-    told_rtt: bool,
 }
 
-/// What woke a session.
-enum Wake {
-    Standing,
-    Stored,
-    Work,
-    Room,
-    Socket(Ready),
-    Time,
-}
+impl Client for Miner {
+    type Fault = Fault;
 
-impl Session {
-    fn new(link: Link, class: NetworkClass, shared: Arc<Shared>) -> Self {
-        let mut work = shared.work.clone();
-        let current = Arc::clone(&work.borrow_and_update());
-        let rules = shared.rules.load_full();
-        Self {
-            connection: Connection::new(rules, class, current, shared.moment()),
-            standing: shared.standing.clone(),
-            reply: Arc::default(),
-            out: Outbox::default(),
-            counted: 0,
-            told_rtt: false,
-            shared,
-            link,
-            work,
-        }
+    fn read(
+        &mut self,
+        received: &mut [u8],
+        moment: Moment,
+        desk: &mut impl Desk,
+    ) -> Result<Option<usize>, Closing> {
+        let Some(Frame { header, payload, taken }) = self.opener.open(received)? else {
+            return Ok(None);
+        };
+        let message = wire::read(header, payload)?;
+        self.connection.receive(message, moment, desk, &mut self.out)?;
+        Ok(Some(taken))
     }
 
-    async fn run(mut self) -> Closing {
-        let closing = self.until_closing().await;
-        // What was answered last, e.g. why a setup was refused, is sent as far as it goes at once.
-        let moment = self.shared.moment();
-        let mut desk = SessionDesk::new(&self.shared, &self.reply);
-        self.connection.end(closing, moment, &mut desk, &mut self.out);
-        let flushed = self.flush();
-        if flushed.is_ok() && closing.is_orderly() {
-            // Boxed: its buffer would otherwise be part of every connection's task.
-            Box::pin(self.link.linger()).await;
-        }
-        closing
-    }
-
-    async fn until_closing(&mut self) -> Closing {
-        loop {
-            if let Standing::Leaving(reason) = *self.standing.borrow_and_update()
-                && self.connection.unacknowledged() == 0
-                && self.link.unsent() == 0
-            {
-                return reason.into();
-            }
-            let wake = self.wait().await;
-            if let Err(closing) = self.handle(wake) {
-                return closing;
-            }
-        }
-    }
-
-    async fn wait(&mut self) -> Wake {
-        let leaving = matches!(*self.standing.borrow(), Standing::Leaving(_));
-        let backed_up = self.link.unsent() > self.shared.max_unsent_bytes;
-        let reads = self.connection.wants_input() && !backed_up && !leaving;
-        let reading = if reads { Reading::Wanted } else { Reading::Held };
-        let follows = !backed_up && !leaving;
-        let stalled = self.connection.is_stalled() && !leaving;
-        let pause = self.pause();
-        tokio::select! {
-            biased;
-            _ = self.standing.changed() => Wake::Standing,
-            () = self.reply.reported() => Wake::Stored,
-            Ok(()) = self.work.changed(), if follows => Wake::Work,
-            () = self.shared.queue.room(), if stalled => Wake::Room,
-            ready = self.link.ready(reading) => Wake::Socket(ready),
-            () = tokio::time::sleep(pause) => Wake::Time,
-        }
-    }
-
-    /// Until the next deadline.
-    fn pause(&self) -> Duration {
-        let deadlines = [self.connection.deadline(), self.unread_deadline()];
-        let next = deadlines.into_iter().flatten().min();
-        let now = self.shared.clock.monotonic();
-        next.map_or(LONGEST_PAUSE, |next| next.saturating_sub(now).min(LONGEST_PAUSE))
-    }
-
-    fn unread_deadline(&self) -> Option<Duration> {
-        let since = self.link.unread_since()?;
-        Some(since.saturating_add(self.shared.unread_deadline))
-    }
-
-    fn handle(&mut self, wake: Wake) -> Result<(), Closing> {
-        let moment = self.shared.moment();
-        let mut desk = SessionDesk::new(&self.shared, &self.reply);
-        match wake {
-            Wake::Standing | Wake::Socket(Ready::Writable) | Wake::Time => {}
-            Wake::Stored => self.connection.stored(self.reply.take(), &mut self.out),
-            Wake::Work => {
-                let work = Arc::clone(&self.work.borrow_and_update());
-                self.connection.follow(work, moment, &mut self.out);
-            }
-            Wake::Room => self.connection.resume(&mut desk, &mut self.out),
-            Wake::Socket(Ready::Received(received)) => received?,
-        }
-        self.keep_deadlines(moment)?;
-        let read = self.read_frames(moment);
-        self.flush()?;
-        read
-    }
-
-    /// Looks at the deadlines after every wake: a peer that keeps us busy does not escape them.
-    fn keep_deadlines(&mut self, moment: Moment) -> Result<(), Closing> {
-        let passed = |deadline: Option<Duration>| deadline.is_some_and(|at| at <= moment.elapsed);
-        if passed(self.unread_deadline()) {
-            return Err(Closing::SlowReader);
-        }
-        if passed(self.connection.deadline()) {
-            self.connection.tick(moment, &mut self.out)?;
-        }
-        Ok(())
-    }
-
-    /// Handles the frames that have come, as long as the connection wants them.
-    fn read_frames(&mut self, moment: Moment) -> Result<(), Closing> {
-        let mut desk = SessionDesk::new(&self.shared, &self.reply);
-        let leaving = matches!(*self.standing.borrow(), Standing::Leaving(_));
-        while self.connection.wants_input() && !leaving {
-            let (connection, out) = (&mut self.connection, &mut self.out);
-            let handled = self.link.next_frame(|header, payload| {
-                let message = wire::read(header, payload)?;
-                connection.receive(message, moment, &mut desk, out)?;
-                self.shared.claim(&mut out.tidings);
-                Ok(())
-            })?;
-            if !handled {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Carries out what the connection wants done, and sends as much as the socket takes.
-    fn flush(&mut self) -> Result<(), Closing> {
-        let now = self.shared.clock.monotonic();
+    fn write(&mut self, unsent: &mut Vec<u8>) -> Result<(), Closing> {
         for frame in self.out.frames.iter() {
-            self.link.seal(frame)?;
+            self.sealer.seal(frame, unsent)?;
         }
         self.out.frames.clear();
-        self.link.send(now)?;
-        self.shared.tell(&mut self.out.tidings, now);
-        self.count();
         Ok(())
     }
 
-    fn count(&mut self) {
-        let channels = self.connection.channels();
-        if channels != self.counted {
-            self.shared.figures.channels(self.counted, channels);
-            self.counted = channels;
-        }
-        if !self.told_rtt
-            && let Some(rtt) = self.connection.rtt_ms()
-        {
-            self.told_rtt = true;
-            self.shared.figures.rtt(rtt);
-        }
+    fn tidings(&mut self) -> &mut Tidings {
+        &mut self.out.tidings
+    }
+
+    fn wants_input(&self) -> bool {
+        self.connection.wants_input()
+    }
+
+    fn is_stalled(&self) -> bool {
+        self.connection.is_stalled()
+    }
+
+    fn unacknowledged(&self) -> usize {
+        self.connection.unacknowledged()
+    }
+
+    fn channels(&self) -> usize {
+        self.connection.channels()
+    }
+
+    fn rtt_ms(&self) -> Option<u32> {
+        self.connection.rtt_ms()
+    }
+
+    fn deadline(&self) -> Option<Duration> {
+        self.connection.deadline()
+    }
+
+    fn tick(&mut self, moment: Moment) -> Result<(), Closing> {
+        self.connection.tick(moment, &mut self.out)
+    }
+
+    fn follow(&mut self, work: Arc<Work>, moment: Moment) {
+        self.connection.follow(work, moment, &mut self.out);
+    }
+
+    fn stored(&mut self, count: usize) {
+        self.connection.stored(count, &mut self.out);
+    }
+
+    fn resume(&mut self, desk: &mut impl Desk) {
+        self.connection.resume(desk, &mut self.out);
+    }
+
+    /// The connection's end says all: some clients die of `Reconnect`.
+    fn farewell(&mut self, _: Leaving) {}
+
+    fn end(&mut self, closing: Closing, moment: Moment, desk: &mut impl Desk) {
+        self.connection.end(closing, moment, desk, &mut self.out);
     }
 }
-
-/// Bound of a pause without any deadline.
-const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);

@@ -15,8 +15,9 @@ impl Worker for IngressSv2 {
     type Config = Config;
 
     async fn run(ctx: Context<Config>) -> anyhow::Result<()> {
-        let authority = authority(&ctx, &ctx.config.load())?;
-        ingress::run(&ctx, StratumV2 { authority }).await
+        let config = ctx.config.load_full();
+        let authority = authority(&ctx, &config)?;
+        ingress::run(&ctx, StratumV2 { listen: config.listen, authority }).await
     }
 }
 

@@ -5,7 +5,7 @@ mod support;
 
 use ingress::{
     Standing,
-    domain::Leaving,
+    domain::closing::Leaving,
     port::fake::{Fake, Stuck},
     testing::work::{ADDRESS, HARD, OTHER_ADDRESS, TRIVIAL},
 };

@@ -3,7 +3,7 @@
 use crate::domain::rules::Rules;
 use mining::{Hashrate, Network, Policy};
 use serde::{Deserialize, Serialize};
-use std::{net::SocketAddr, num::NonZeroU32, time::Duration};
+use std::{num::NonZeroU32, time::Duration};
 use subjects::{BootEpoch, Exponent, Lane, NodeId, ProviderId};
 use worker_runtime::{BusConfig, WorkerConfig};
 
@@ -24,8 +24,6 @@ pub struct Keys<'a> {
     pub lanes: &'a [Lane],
     /// The chain whose addresses are identities.
     pub network: Network,
-    /// Where miners connect.
-    pub listen: SocketAddr,
     /// Template providers, by preference.
     pub providers: &'a [ProviderId],
     /// Variable difficulty.

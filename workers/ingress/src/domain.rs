@@ -26,6 +26,8 @@ pub mod ledger;
 
 pub mod desk;
 
+pub mod closing;
+
 pub mod rejections;
 
 use std::time::Duration;
@@ -38,25 +40,4 @@ pub struct Moment {
     pub elapsed: Duration,
     /// The wall clock. Only told.
     pub at: Timestamp,
-}
-
-/// Why all miners of an ingress are sent away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Leaving {
-    /// The ingress stops, or has lost its lane.
-    #[error("the ingress drains")]
-    Draining,
-    /// No tip was heard of for too long: the work would be worth nothing.
-    #[error("the ingress has heard of no tip for too long")]
-    NoTip,
-}
-
-impl Leaving {
-    /// A short code: a metric's label.
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::Draining => "draining",
-            Self::NoTip => "no-tip",
-        }
-    }
 }

@@ -17,6 +17,10 @@ pub mod publisher;
 
 pub mod shared;
 
+mod socket;
+
+pub mod session;
+
 pub mod server;
 
 pub mod blocks;
@@ -35,5 +39,7 @@ pub mod testing;
 pub use config::{Deadlines, Keyed, Keys, Limits, Vardiff, network_name};
 pub use figures::Figures;
 pub use server::Protocol;
+pub use session::Client;
 pub use shared::{Shared, Standing};
+pub use socket::Lost;
 pub use tenure::run;

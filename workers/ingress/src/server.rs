@@ -5,9 +5,11 @@ use crate::{
     shared::{Shared, Standing},
 };
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
+    io,
     net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Poll,
     time::Duration,
 };
 use tokio::{
@@ -23,22 +25,29 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What miners speak.
 pub trait Protocol: Send + Sync + 'static {
+    /// What tells its ports apart.
+    type Port: Copy + Send + Sync + 'static;
+
+    /// Where it listens.
+    fn ports(&self) -> Vec<(Self::Port, SocketAddr)>;
+
+    /// Where miners connect to a bound port: keys of the announcement, and URLs that they are given.
+    fn urls(&self, port: Self::Port, address: SocketAddr) -> Vec<(&'static str, String)>;
+
     /// Serves one connection to its end.
     fn serve(
         self: Arc<Self>,
+        port: Self::Port,
         stream: TcpStream,
         peer: IpAddr,
         shared: Arc<Shared>,
     ) -> impl Future<Output = ()> + Send;
-
-    /// Where miners connect: the key of the announcement, and the URL that they are given.
-    fn url(&self, address: SocketAddr) -> (&'static str, String);
 }
 
-/// The listener and its connections.
+/// The listeners and their connections.
 #[derive(Debug)]
-pub struct Server<P> {
-    listener: TcpListener,
+pub struct Server<P: Protocol> {
+    listeners: Vec<(TcpListener, P::Port)>,
     protocol: Arc<P>,
     shared: Arc<Shared>,
     admission: Arc<Mutex<Admission>>,
@@ -62,15 +71,15 @@ fn lock(admission: &Mutex<Admission>) -> MutexGuard<'_, Admission> {
 }
 
 impl<P: Protocol> Server<P> {
-    /// Serves on a bound socket.
+    /// Serves on bound sockets.
     pub fn new(
-        listener: TcpListener,
+        listeners: Vec<(TcpListener, P::Port)>,
         protocol: Arc<P>,
         admission: Admission,
         shared: Arc<Shared>,
     ) -> Self {
         let admission = Arc::new(Mutex::new(admission));
-        Self { listener, protocol, shared, admission, sessions: JoinSet::new() }
+        Self { listeners, protocol, shared, admission, sessions: JoinSet::new() }
     }
 
     /// Takes connections until `stop`.
@@ -78,8 +87,8 @@ impl<P: Protocol> Server<P> {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                accepted = self.listener.accept() => match accepted {
-                    Ok((stream, peer)) => self.take(stream, peer),
+                accepted = accept(&self.listeners) => match accepted {
+                    Ok((stream, peer, port)) => self.take(port, stream, peer),
                     Err(error) => {
                         tracing::warn!(%error, "cannot take a connection");
                         tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -92,8 +101,8 @@ impl<P: Protocol> Server<P> {
 
     /// Takes no further connection and waits for those that are open, at most `patience`.
     pub async fn drain(self, patience: Duration) {
-        let Self { listener, mut sessions, .. } = self;
-        drop(listener);
+        let Self { listeners, mut sessions, .. } = self;
+        drop(listeners);
         let all = async {
             while let Some(ended) = sessions.join_next().await {
                 note(ended);
@@ -105,7 +114,7 @@ impl<P: Protocol> Server<P> {
         }
     }
 
-    fn take(&mut self, stream: TcpStream, peer: SocketAddr) {
+    fn take(&mut self, port: P::Port, stream: TcpStream, peer: SocketAddr) {
         let place = match self.admit(peer) {
             Ok(place) => place,
             Err(reason) => {
@@ -115,7 +124,7 @@ impl<P: Protocol> Server<P> {
         };
         let (protocol, shared) = (Arc::clone(&self.protocol), Arc::clone(&self.shared));
         self.sessions.spawn(async move {
-            protocol.serve(stream, peer.ip(), shared).await;
+            protocol.serve(port, stream, peer.ip(), shared).await;
             drop(place);
         });
     }
@@ -129,6 +138,19 @@ impl<P: Protocol> Server<P> {
         lock(&self.admission).admit(origin)?;
         Ok(Place { admission: Arc::clone(&self.admission), origin })
     }
+}
+
+/// The next connection of any listener. May be cancelled; then nothing is lost.
+async fn accept<P: Copy>(listeners: &[(TcpListener, P)]) -> io::Result<(TcpStream, SocketAddr, P)> {
+    poll_fn(|context| {
+        for (listener, port) in listeners {
+            if let Poll::Ready(accepted) = listener.poll_accept(context) {
+                return Poll::Ready(accepted.map(|(stream, peer)| (stream, peer, *port)));
+            }
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 /// A session that panicked took nobody with it, but a person must look.

@@ -2,7 +2,8 @@
 
 use crate::{
     domain::{
-        Leaving, Moment,
+        Moment,
+        closing::Leaving,
         desk::{Desk, Tidings},
         lane::{NotTaken, Taken},
         numbers::{Number, Numbers},

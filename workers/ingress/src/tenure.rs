@@ -4,8 +4,8 @@ use crate::{
     blocks,
     config::{Deadlines, Keyed, Keys, Limits},
     domain::{
-        Leaving,
         admission::Admission,
+        closing::Leaving,
         lane::Lane,
         numbers::Numbers,
         rejections::Rejections,
@@ -23,7 +23,6 @@ use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use std::{
     future::Future,
-    net::SocketAddr,
     sync::{Arc, Mutex, Weak},
     time::Duration,
 };
@@ -133,14 +132,13 @@ impl<C: Keyed, P: Protocol> Tenure<'_, C, P> {
         let (work, told_work) = watch::channel(work);
         let (standing, told_standing) = watch::channel(Standing::Serving);
         let standing = Arc::new(standing);
-        let listener = listen(keys.listen).await?;
-        self.announce(&listener)?;
+        let listeners = self.listen().await?;
         let (shared, told) = self.share(&keys, epoch, told_work, told_standing, figures);
         self.spawn_follower(follower, work, Arc::clone(&standing), ends.stop.clone());
         self.spawn_tasks(&shared, told, ends);
         let Limits { max_connections, max_connections_per_address, .. } = *keys.limits;
         let admission = Admission::new(max_connections, max_connections_per_address);
-        let mut server = Server::new(listener, Arc::clone(self.protocol), admission, shared);
+        let mut server = Server::new(listeners, Arc::clone(self.protocol), admission, shared);
         server.accept(&ends.stop).await;
         standing.send_replace(Standing::Leaving(Leaving::Draining));
         server.drain(patience(keys.deadlines, lease)).await;
@@ -179,13 +177,24 @@ impl<C: Keyed, P: Protocol> Tenure<'_, C, P> {
         }
     }
 
-    /// Tells where miners connect.
-    fn announce(&self, listener: &TcpListener) -> anyhow::Result<()> {
-        let address = listener.local_addr().context("the listener has no address")?;
-        let (key, url) = self.protocol.url(address);
-        tracing::info!(lane = %self.lane, url, "miners may connect");
-        self.ctx.announce(key, &url);
-        Ok(())
+    /// Opens the ports, and tells where miners connect.
+    async fn listen(&self) -> anyhow::Result<Vec<(TcpListener, P::Port)>> {
+        let mut listeners = Vec::new();
+        for (port, address) in self.protocol.ports() {
+            let listener = TcpListener::bind(address).await.with_context(|| {
+                format!(
+                    "cannot listen on {address}: stop what does, or change `listen` (port 0 takes \
+                     a free one)"
+                )
+            })?;
+            let address = listener.local_addr().context("the listener has no address")?;
+            for (key, url) in self.protocol.urls(port, address) {
+                tracing::info!(lane = %self.lane, url, "miners may connect");
+                self.ctx.announce(key, &url);
+            }
+            listeners.push((listener, port));
+        }
+        Ok(listeners)
     }
 
     fn share(
@@ -254,12 +263,6 @@ impl<C: Keyed, P: Protocol> Tenure<'_, C, P> {
         ctx.spawn("rejections", async move { unless_stopped(counts.await) });
         ctx.spawn("readiness", watch_readiness(ctx.clone(), Arc::downgrade(shared), self.lane));
     }
-}
-
-async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| {
-        format!("cannot listen on {address}: stop what does, or change `listen` (port 0 takes a free one)")
-    })
 }
 
 /// Follows the age of the tip, unless the ingress drains; whether anything changed.

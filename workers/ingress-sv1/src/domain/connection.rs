@@ -10,10 +10,11 @@ mod work;
 
 use crate::{
     domain::{closing::Closing, firmware::Firmware},
-    wire::{Call, Fault, Id, Inbound, Lines},
+    wire::{Call, Id, Inbound, Lines, Refusal},
 };
 use ingress::domain::{
-    Leaving, Moment,
+    Moment,
+    closing::Leaving,
     desk::{Desk, Tidings},
     ledger::Ledger,
     miner::Miner,
@@ -60,6 +61,21 @@ impl Default for Extranonce2 {
     }
 }
 
+/// What all connections of a port are offered.
+#[derive(Clone, Copy, Debug)]
+pub struct Offer {
+    /// What they roll.
+    pub extranonce2: Extranonce2,
+    /// The easiest target, whatever the ingress gives elsewhere.
+    pub floor: Exponent,
+}
+
+impl Default for Offer {
+    fn default() -> Self {
+        Self { extranonce2: Extranonce2::default(), floor: Exponent::MIN }
+    }
+}
+
 /// A worker that was authorized.
 #[derive(Debug)]
 struct Worker {
@@ -100,7 +116,7 @@ enum Seat {
 #[derive(Debug)]
 pub struct Connection {
     rules: Arc<Rules>,
-    extranonce2: Extranonce2,
+    offer: Offer,
     network_class: NetworkClass,
     work: Arc<Work>,
     firmware: Firmware,
@@ -132,14 +148,14 @@ impl Connection {
     /// A connection that opened at `moment`.
     pub fn new(
         rules: Arc<Rules>,
-        extranonce2: Extranonce2,
+        offer: Offer,
         network_class: NetworkClass,
         work: Arc<Work>,
         moment: Moment,
     ) -> Self {
         Self {
             rules,
-            extranonce2,
+            offer,
             network_class,
             work,
             firmware: Firmware::default(),
@@ -213,7 +229,7 @@ impl Connection {
             }
             Call::SuggestTarget(target) => match mining::target::easiest_within(target) {
                 Some(exponent) => self.suggest(&id, exponent, moment, out),
-                None => out.lines.refuse(&id, Fault::MALFORMED),
+                None => out.lines.refuse(&id, Refusal::MALFORMED),
             },
             Call::SubscribeExtranonce => {
                 self.renumbering = Renumbering::Taken;
@@ -221,8 +237,8 @@ impl Connection {
             }
             Call::Ping => out.lines.say(&id, "pong"),
             Call::Answer => self.answered(moment),
-            Call::Malformed(_) => out.lines.refuse(&id, Fault::MALFORMED),
-            Call::Unknown => out.lines.refuse(&id, Fault::NOT_SUPPORTED),
+            Call::Malformed(_) => out.lines.refuse(&id, Refusal::MALFORMED),
+            Call::Unknown => out.lines.refuse(&id, Refusal::NOT_SUPPORTED),
         }
         Ok(())
     }

@@ -22,7 +22,7 @@ impl Id {
 
 /// Why a request is refused: code and text of the error, as pools and firmware agree on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct Refusal {
     /// 20 other, 21 job not found or stale, 22 duplicate, 23 low difficulty, 24 unauthorized
     /// worker, 25 not subscribed.
     pub code: u8,
@@ -30,7 +30,7 @@ pub struct Fault {
     pub text: &'static str,
 }
 
-impl Fault {
+impl Refusal {
     /// A method that we do not know.
     pub const NOT_SUPPORTED: Self = Self { code: 20, text: "Not supported." };
     /// Parameters that the method cannot have.
@@ -132,7 +132,7 @@ impl Lines {
 
     /// The request is refused. `AxeOS` shows the text of the error, ckpool's miners the reason beside
     /// it.
-    pub fn refuse(&mut self, id: &Id, Fault { code, text }: Fault) {
+    pub fn refuse(&mut self, id: &Id, Refusal { code, text }: Refusal) {
         self.put(format_args!(
             "{{\"id\":{},\"result\":null,\"error\":[{code},\"{text}\",null],\
              \"reject-reason\":\"{text}\"}}\n",

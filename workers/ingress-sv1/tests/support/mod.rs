@@ -1,16 +1,17 @@
 //! A conversation with an ingress, line by line, and a miner that knows only what it was told.
 #![expect(dead_code, unreachable_pub, reason = "every test program uses another part of it")]
 
+pub mod client;
 pub mod miner;
 
 use ingress::{
-    domain::{Leaving, Moment, rules::Rules, selection::Work},
+    domain::{Moment, closing::Leaving, rules::Rules, selection::Work},
     testing::desk::Counter,
 };
 use ingress_sv1::{
     domain::{
         closing::Closing,
-        connection::{Connection, Extranonce2, Outbox},
+        connection::{Connection, Extranonce2, Offer, Outbox},
     },
     wire,
 };
@@ -38,8 +39,9 @@ impl Conversation {
 
     pub fn rolling(size: Extranonce2, rules: Rules, work: Arc<Work>, moment: Moment) -> Self {
         let class = NetworkClass::PublicV4;
+        let offer = Offer { extranonce2: size, ..Offer::default() };
         Self {
-            connection: Connection::new(Arc::new(rules), size, class, work, moment),
+            connection: Connection::new(Arc::new(rules), offer, class, work, moment),
             desk: Counter::default(),
             miner: miner::Miner::default(),
             claims: 0,

@@ -1,17 +1,14 @@
-//! Why a connection ends.
+//! What a connection ends for on Stratum V2.
 
 use crate::{noise::NoiseFault, wire::FrameFault};
-use ingress::domain::Leaving;
+use ingress::domain::closing;
 
-/// Why a connection ends: said in the log, counted by code, and told in its channels' last facts.
+/// Why a connection ends.
+pub type Closing = closing::Closing<Fault>;
+
+/// What only this protocol ends a connection for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Closing {
-    /// The peer closed the connection.
-    #[error("the miner left")]
-    Left,
-    /// The socket failed.
-    #[error("the socket failed")]
-    Socket,
+pub enum Fault {
     /// The Noise session broke.
     #[error(transparent)]
     Noise(#[from] NoiseFault),
@@ -27,32 +24,29 @@ pub enum Closing {
     /// `SetupConnection` was answered with this error code.
     #[error("SetupConnection was refused: {0}")]
     SetupRefused(&'static str),
-    /// The Noise handshake took too long.
-    #[error("no Noise handshake in time")]
-    HandshakeDeadline,
-    /// `SetupConnection` took too long.
-    #[error("no SetupConnection in time")]
-    SetupDeadline,
-    /// No channel was opened for too long.
-    #[error("no open channel in time")]
-    ChannelDeadline,
-    /// No frame came for too long.
-    #[error("nothing was heard of the miner for too long")]
-    Idle,
-    /// The peer does not read what is sent.
-    #[error("the miner does not read")]
-    SlowReader,
-    /// All miners are sent away.
-    #[error(transparent)]
-    Leaving(#[from] Leaving),
 }
 
-impl Closing {
-    /// A short code: a metric's label, bounded.
-    pub const fn code(self) -> &'static str {
+impl From<Fault> for Closing {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<NoiseFault> for Closing {
+    fn from(fault: NoiseFault) -> Self {
+        Self::Fault(fault.into())
+    }
+}
+
+impl From<FrameFault> for Closing {
+    fn from(fault: FrameFault) -> Self {
+        Self::Fault(fault.into())
+    }
+}
+
+impl closing::Fault for Fault {
+    fn code(self) -> &'static str {
         match self {
-            Self::Left => "left",
-            Self::Socket => "socket",
             Self::Noise(NoiseFault::Handshake) => "noise-handshake",
             Self::Noise(NoiseFault::Forged) => "noise-forged",
             Self::Noise(NoiseFault::Oversized(_)) => "frame-oversized",
@@ -61,47 +55,17 @@ impl Closing {
             Self::SetupExpected => "setup-expected",
             Self::SetupTwice => "setup-twice",
             Self::SetupRefused(code) => code,
-            Self::HandshakeDeadline => "handshake-deadline",
-            Self::SetupDeadline => "setup-deadline",
-            Self::ChannelDeadline => "channel-deadline",
-            Self::Idle => "idle",
-            Self::SlowReader => "slow-reader",
-            Self::Leaving(leaving) => leaving.code(),
         }
     }
 
-    /// Whether the peer is still there and may want to read our last words.
-    pub const fn is_orderly(self) -> bool {
+    fn is_orderly(self) -> bool {
         match self {
-            Self::SetupRefused(_)
-            | Self::SetupDeadline
-            | Self::ChannelDeadline
-            | Self::Idle
-            | Self::Leaving(_) => true,
-            Self::Left
-            | Self::Socket
-            | Self::Noise(_)
-            | Self::Frame(_)
-            | Self::SetupExpected
-            | Self::SetupTwice
-            | Self::HandshakeDeadline
-            | Self::SlowReader => false,
+            Self::SetupRefused(_) => true,
+            Self::Noise(_) | Self::Frame(_) | Self::SetupExpected | Self::SetupTwice => false,
         }
     }
 
-    /// Whether what the peer sent is to blame.
-    pub const fn is_bad_input(self) -> bool {
-        match self {
-            Self::Noise(_) | Self::Frame(_) | Self::SetupExpected | Self::SetupTwice => true,
-            Self::Left
-            | Self::Socket
-            | Self::SetupRefused(_)
-            | Self::HandshakeDeadline
-            | Self::SetupDeadline
-            | Self::ChannelDeadline
-            | Self::Idle
-            | Self::SlowReader
-            | Self::Leaving(_) => false,
-        }
+    fn is_bad_input(self) -> bool {
+        !self.is_orderly()
     }
 }

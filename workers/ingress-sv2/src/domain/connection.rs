@@ -9,7 +9,7 @@ mod deadline;
 use crate::{
     domain::{
         channel::Channel,
-        closing::Closing,
+        closing::{Closing, Fault},
         ledger::Answer,
         setup::{self, Client, Refusal},
     },
@@ -129,7 +129,7 @@ impl Connection {
         let Some(client) = &self.client else { return self.begin(&message, moment, out) };
         let standard_only = client.standard_jobs_only;
         match message {
-            Inbound::Setup(_) | Inbound::SetupForeign => return Err(Closing::SetupTwice),
+            Inbound::Setup(_) | Inbound::SetupForeign => return Err(Fault::SetupTwice.into()),
             Inbound::OpenStandard(open) => self.open(&Wish::standard(&open), moment, desk, out),
             Inbound::OpenExtended(open) => match extended_problem(standard_only, &open) {
                 Some(code) => refuse(open.request_id, code, out),
@@ -163,7 +163,7 @@ impl Connection {
             | Inbound::Close(_)
             | Inbound::Share(_)
             | Inbound::CustomJob(_)
-            | Inbound::Ignored => return Err(Closing::SetupExpected),
+            | Inbound::Ignored => return Err(Fault::SetupExpected.into()),
         };
         match checked {
             Ok(client) => {
@@ -174,7 +174,7 @@ impl Connection {
             }
             Err(Refusal { flags, code }) => {
                 out.frames.setup_error(flags, code);
-                Err(Closing::SetupRefused(code))
+                Err(Fault::SetupRefused(code).into())
             }
         }
     }

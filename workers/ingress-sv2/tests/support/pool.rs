@@ -4,7 +4,10 @@ use super::client::{Channel, frame, open_extended, read, setup, setup_message};
 use ingress::port::fake::Fake;
 pub use ingress::testing::pool::{Bounds, PATIENCE, Pool};
 use ingress_sv2::{noise::Authority, session::StratumV2};
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 use stratum_core::{
     codec_sv2::{
         Decoded, Decrypted, EncodableFrame, Handshake, InitiatorSent, NoiseDecoder, NoiseEncoder,
@@ -28,7 +31,8 @@ pub const PUBLIC: &str = "9auqWEzQDVyd2oe1JVGFLMLHZtCo2FFqZwtKA5gd9xbuEu7PH72";
 /// Starts an ingress.
 pub async fn start(bus: Fake, nbits: u32, bounds: Bounds) -> Pool {
     let authority = Authority::new(SECRET, Duration::from_secs(3_600)).unwrap();
-    Pool::start(bus, nbits, bounds, StratumV2 { authority }).await
+    let listen = (Ipv4Addr::LOCALHOST, 0).into();
+    Pool::start(bus, nbits, bounds, StratumV2 { listen, authority }).await
 }
 
 /// A miner on the other end of the socket, built on the library's codec.

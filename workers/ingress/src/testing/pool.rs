@@ -89,6 +89,7 @@ impl Pool {
     /// Starts one whose bus stores what `bus` lets it, on a chain of this difficulty.
     pub async fn start(bus: Fake, nbits: u32, bounds: Bounds, protocol: impl Protocol) -> Self {
         let chain = Chain::new(nbits);
+        let (port, _) = protocol.ports().into_iter().next().unwrap();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (work, told_work) = watch::channel(chain.work());
@@ -120,7 +121,8 @@ impl Pool {
         });
         let stop = CancellationToken::new();
         let admission = Admission::new(bounds.connections, bounds.per_address);
-        let mut server = Server::new(listener, Arc::new(protocol), admission, Arc::clone(&shared));
+        let mut server =
+            Server::new(vec![(listener, port)], Arc::new(protocol), admission, Arc::clone(&shared));
         let mut tasks = JoinSet::new();
         let stopped = stop.clone();
         tasks.spawn(async move {

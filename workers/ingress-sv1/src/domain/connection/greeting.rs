@@ -3,7 +3,7 @@
 use super::{Connection, Outbox, Renumbering, Seat, Wishes, Worker};
 use crate::{
     domain::{firmware::Firmware, password},
-    wire::{Authorize, Configure, Fault, Id, Subscribe},
+    wire::{Authorize, Configure, Id, Refusal, Subscribe},
 };
 use ingress::domain::{
     Moment,
@@ -23,19 +23,22 @@ use subjects::{
 /// Longest description of a client that is told on, in bytes.
 const MAX_AGENT: usize = 255;
 /// The channels are all taken.
-const FULL: Fault = Fault { code: 20, text: "No room for another miner: try again later" };
+const FULL: Refusal = Refusal { code: 20, text: "No room for another miner: try again later" };
 /// As many workers as a connection may have.
-const TOO_MANY_WORKERS: Fault = Fault { code: 24, text: "Too many workers on one connection" };
+const TOO_MANY_WORKERS: Refusal = Refusal { code: 24, text: "Too many workers on one connection" };
 /// A coinbase pays one address.
-const OTHER_IDENTITY: Fault =
-    Fault { code: 24, text: "A connection mines for one address: open another one for the other" };
+const OTHER_IDENTITY: Refusal = Refusal {
+    code: 24,
+    text: "A connection mines for one address: open another one for the other",
+};
 /// Nobody whom the network credits.
-const NO_IDENTITY: Fault = Fault {
+const NO_IDENTITY: Refusal = Refusal {
     code: 24,
     text: "Not an address of this network: use <address> or <address>.<worker> as user name",
 };
 /// A kind of user name that comes later.
-const UNKNOWN_USER: Fault = Fault { code: 24, text: "unknown-user: nobody registered this name" };
+const UNKNOWN_USER: Refusal =
+    Refusal { code: 24, text: "unknown-user: nobody registered this name" };
 
 /// The least version bits that firmware asks for do not matter to us: it takes what it is given.
 const VERSION_ROLLING: &str = "version-rolling";
@@ -90,7 +93,7 @@ impl Connection {
     ) {
         self.agent = printable(&subscribe.agent).into();
         self.firmware = Firmware::of(&self.agent);
-        let size = self.extranonce2.bytes();
+        let size = self.offer.extranonce2.bytes();
         let number = match &mut self.seat {
             // It asks again, as minerd does when it did not like the answer: the answer is the same.
             Seat::Working(space) => {
@@ -137,7 +140,7 @@ impl Connection {
     }
 
     /// Who a user name is, if its shares may come on this connection.
-    fn miner(&self, user: &str) -> Result<Miner, (&'static str, Fault)> {
+    fn miner(&self, user: &str) -> Result<Miner, (&'static str, Refusal)> {
         let rules = &self.rules;
         let miner =
             Miner::parse(user.as_bytes(), rules.network, &rules.policy).map_err(|error| {
@@ -209,7 +212,7 @@ impl Connection {
             number,
             kind: JobKind::Extended,
             prefix,
-            extranonce_length: prefix::SV1_LENGTH + self.extranonce2.bytes(),
+            extranonce_length: prefix::SV1_LENGTH + self.offer.extranonce2.bytes(),
             miner,
             easiest,
             hardest,
@@ -220,7 +223,7 @@ impl Connection {
 
     /// The easiest and the hardest target that both sides accept.
     pub(super) fn bounds(&self) -> (Exponent, Exponent) {
-        let floor = self.rules.floor.max(self.firmware.easiest());
+        let floor = self.rules.floor.max(self.offer.floor).max(self.firmware.easiest());
         match self.wishes {
             Wishes { fixed: Some(fixed), .. } => (fixed.max(floor), fixed.max(floor)),
             Wishes { least, .. } => (least.unwrap_or(floor).max(floor), Exponent::MAX),

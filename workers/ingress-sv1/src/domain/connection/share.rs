@@ -2,8 +2,8 @@
 
 use super::{Connection, Outbox, Renumbering, Seat};
 use crate::{
-    domain::closing::Closing,
-    wire::{Fault, Id, Submit},
+    domain::closing::{Closing, Fault},
+    wire::{Id, Refusal, Submit},
 };
 use ingress::domain::{
     Moment,
@@ -46,13 +46,13 @@ impl Connection {
         };
         let Some(worker) = self.workers.iter().find(|worker| *worker.user == *submit.user) else {
             out.tidings.rejected.push((None, Reason::InvalidChannelId));
-            out.lines.refuse(&id, Fault::UNAUTHORIZED);
+            out.lines.refuse(&id, Refusal::UNAUTHORIZED);
             return Ok(());
         };
         let worker = Arc::clone(&worker.miner);
-        let judged = read(submit, self.extranonce2.bytes()).and_then(|numbers| {
+        let judged = read(submit, self.offer.extranonce2.bytes()).and_then(|numbers| {
             let job = space.jobs().find(numbers.job_id)?;
-            let rolled = usize::from(self.extranonce2.bytes());
+            let rolled = usize::from(self.offer.extranonce2.bytes());
             let fields = ShareFields {
                 extranonce: numbers.extranonce.get(..rolled).unwrap_or_default(),
                 ntime: numbers.ntime,
@@ -108,12 +108,12 @@ impl Connection {
             return Ok(());
         }
         if self.renumbering == Renumbering::Refused {
-            return Err(Closing::Exhausted);
+            return Err(Fault::Exhausted.into());
         }
         let miner = Arc::clone(space.miner());
-        let number = desk.number().ok_or(Closing::Exhausted)?;
-        let terms = self.terms(number, miner).ok_or(Closing::Exhausted)?;
-        self.tell(Event::Closed, Some(&Closing::Exhausted.to_string()), moment, out);
+        let number = desk.number().ok_or(Fault::Exhausted)?;
+        let terms = self.terms(number, miner).ok_or(Fault::Exhausted)?;
+        self.tell(Event::Closed, Some(&Fault::Exhausted.to_string()), moment, out);
         let Seat::Working(space) = std::mem::replace(&mut self.seat, Seat::None) else {
             return Ok(());
         };
@@ -141,15 +141,15 @@ impl Connection {
 }
 
 /// What a miner without work has not done.
-const fn missing(seat: &Seat) -> Fault {
+const fn missing(seat: &Seat) -> Refusal {
     match seat {
-        Seat::None => Fault::NOT_SUBSCRIBED,
-        Seat::Reserved(_) | Seat::Working(_) => Fault::UNAUTHORIZED,
+        Seat::None => Refusal::NOT_SUBSCRIBED,
+        Seat::Reserved(_) | Seat::Working(_) => Refusal::UNAUTHORIZED,
     }
 }
 
 fn turn_down(id: &Id, miner: Arc<Miner>, reason: Reason, out: &mut Outbox) {
-    out.lines.refuse(id, Fault::of(reason));
+    out.lines.refuse(id, Refusal::of(reason));
     out.tidings.rejected.push((Some(miner), reason));
 }
 

@@ -52,7 +52,7 @@ impl Connection {
             template: &job.template,
             tip: space.tip(),
             exponent: job.exponent,
-            extranonce_length: prefix::SV1_LENGTH + self.extranonce2.bytes(),
+            extranonce_length: prefix::SV1_LENGTH + self.offer.extranonce2.bytes(),
             payee: &space.miner().payee,
             ntime: space.least_ntime(moment.at),
             clean,
@@ -121,7 +121,7 @@ impl Connection {
     /// Gives the miner other headers to search: it has handed in as many proofs on this tip as are
     /// remembered.
     pub(super) fn renumber(&mut self, space: SearchSpace, moment: Moment, out: &mut Outbox) {
-        out.lines.extranonce(space.prefix(), self.extranonce2.bytes());
+        out.lines.extranonce(space.prefix(), self.offer.extranonce2.bytes());
         self.seat = Seat::Working(Box::new(space));
         self.start(moment, out);
         self.tell(Event::Opened, None, moment, out);

@@ -1,0 +1,295 @@
+//! One connection's task: bytes in, bytes out, and everything that can wake it.
+
+use crate::{
+    domain::{
+        Moment,
+        closing::{Closing, Fault, Leaving},
+        desk::{Desk, Tidings},
+        selection::Work,
+    },
+    publisher::Reply,
+    shared::{SessionDesk, Shared, Standing},
+    socket::{Lost, Reading, Socket},
+};
+use std::{future::Future, sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::watch,
+    time::timeout,
+};
+
+/// A client's side of a connection, once it stands: what its protocol makes of bytes and of events.
+pub trait Client: Send {
+    /// What its protocol ends a connection for.
+    type Fault: Fault;
+
+    /// Handles the next message at the beginning of `received`, which may be changed: how many
+    /// bytes it took, or `None` when not all of it has come.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is to end, once what was said was sent.
+    fn read(
+        &mut self,
+        received: &mut [u8],
+        moment: Moment,
+        desk: &mut impl Desk,
+    ) -> Result<Option<usize>, Closing<Self::Fault>>;
+
+    /// Moves what is to be sent behind what waits to be sent.
+    ///
+    /// # Errors
+    ///
+    /// When nothing can be sent any more.
+    fn write(&mut self, unsent: &mut Vec<u8>) -> Result<(), Closing<Self::Fault>>;
+
+    /// What is to be told to others.
+    fn tidings(&mut self) -> &mut Tidings;
+
+    /// Whether the next message may be read.
+    fn wants_input(&self) -> bool;
+
+    /// Whether a share waits for room in the lane.
+    fn is_stalled(&self) -> bool;
+
+    /// Shares that wait for the bus.
+    fn unacknowledged(&self) -> usize;
+
+    /// Open channels.
+    fn channels(&self) -> usize;
+
+    /// The round trip, once it is measured, in milliseconds.
+    fn rtt_ms(&self) -> Option<u32>;
+
+    /// When [`Client::tick`] is to be called at the latest, if ever.
+    fn deadline(&self) -> Option<Duration>;
+
+    /// Time has passed.
+    ///
+    /// # Errors
+    ///
+    /// When a deadline was missed.
+    fn tick(&mut self, moment: Moment) -> Result<(), Closing<Self::Fault>>;
+
+    /// Other work is current.
+    fn follow(&mut self, work: Arc<Work>, moment: Moment);
+
+    /// The bus has stored the `count` oldest shares that the lane took.
+    fn stored(&mut self, count: usize);
+
+    /// The lane has room again.
+    fn resume(&mut self, desk: &mut impl Desk);
+
+    /// All miners are sent away, and this one was told all that it was owed.
+    fn farewell(&mut self, leaving: Leaving);
+
+    /// The connection is over.
+    fn end(&mut self, closing: Closing<Self::Fault>, moment: Moment, desk: &mut impl Desk);
+}
+
+/// Serves one connection to its end: from the handshake, which makes a stream and a client, to the
+/// last words.
+pub async fn serve<S, C, H>(shared: Arc<Shared>, handshake: H)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+    C: Client,
+    H: Future<Output = Result<(S, C), Closing<C::Fault>>> + Send,
+{
+    shared.figures.session_began();
+    let closing = match timeout(shared.handshake_deadline, handshake).await {
+        Ok(Ok((stream, client))) => {
+            Session::new(Socket::new(stream), client, Arc::clone(&shared)).run().await
+        }
+        Ok(Err(closing)) => closing,
+        Err(_) => Closing::HandshakeDeadline,
+    };
+    tracing::debug!(reason = closing.code(), "a miner's connection ended: {closing}");
+    shared.figures.session_ended(closing.code());
+    if closing.is_bad_input() {
+        shared.figures.frame_invalid(closing.code());
+    }
+}
+
+impl<F> From<Lost> for Closing<F> {
+    fn from(lost: Lost) -> Self {
+        match lost {
+            Lost::Left => Self::Left,
+            Lost::Failed => Self::Socket,
+        }
+    }
+}
+
+struct Session<S, C> {
+    shared: Arc<Shared>,
+    socket: Socket<S>,
+    client: C,
+    reply: Arc<Reply>,
+    work: watch::Receiver<Arc<Work>>,
+    standing: watch::Receiver<Standing>,
+    /// Open channels, as far as the figures know.
+    counted: usize,
+    told_rtt: bool,
+}
+
+/// What woke a session.
+enum Wake {
+    Standing,
+    Stored,
+    Work,
+    Room,
+    Socket(Result<(), Lost>),
+    Time,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin, C: Client> Session<S, C> {
+    fn new(socket: Socket<S>, client: C, shared: Arc<Shared>) -> Self {
+        let (work, standing) = (shared.work.clone(), shared.standing.clone());
+        Self {
+            shared,
+            socket,
+            client,
+            reply: Arc::default(),
+            work,
+            standing,
+            counted: 0,
+            told_rtt: false,
+        }
+    }
+
+    async fn run(mut self) -> Closing<C::Fault> {
+        let closing = self.until_closing().await;
+        // What was answered last, e.g. why a setup was refused, is sent as far as it goes at once.
+        let moment = self.shared.moment();
+        let mut desk = SessionDesk::new(&self.shared, &self.reply);
+        self.client.end(closing, moment, &mut desk);
+        let flushed = self.flush();
+        if flushed.is_ok() && closing.is_orderly() {
+            // Boxed: its buffer would otherwise be part of every connection's task.
+            Box::pin(self.socket.linger()).await;
+        }
+        closing
+    }
+
+    async fn until_closing(&mut self) -> Closing<C::Fault> {
+        // What became current during the handshake.
+        let mut wake = Wake::Work;
+        loop {
+            if let Err(closing) = self.handle(wake) {
+                return closing;
+            }
+            if let Standing::Leaving(leaving) = *self.standing.borrow_and_update()
+                && self.client.unacknowledged() == 0
+                && self.socket.unsent() == 0
+            {
+                self.client.farewell(leaving);
+                return leaving.into();
+            }
+            wake = self.wait().await;
+        }
+    }
+
+    async fn wait(&mut self) -> Wake {
+        let leaving = matches!(*self.standing.borrow(), Standing::Leaving(_));
+        let backed_up = self.socket.unsent() > self.shared.max_unsent_bytes;
+        let reads = self.client.wants_input() && !backed_up && !leaving;
+        let reading = if reads { Reading::Wanted } else { Reading::Held };
+        let follows = !backed_up && !leaving;
+        let stalled = self.client.is_stalled() && !leaving;
+        let pause = self.pause();
+        tokio::select! {
+            biased;
+            _ = self.standing.changed() => Wake::Standing,
+            () = self.reply.reported() => Wake::Stored,
+            Ok(()) = self.work.changed(), if follows => Wake::Work,
+            () = self.shared.queue.room(), if stalled => Wake::Room,
+            ready = self.socket.ready(reading) => Wake::Socket(ready),
+            () = tokio::time::sleep(pause) => Wake::Time,
+        }
+    }
+
+    /// Until the next deadline.
+    fn pause(&self) -> Duration {
+        let deadlines = [self.client.deadline(), self.unread_deadline()];
+        let next = deadlines.into_iter().flatten().min();
+        let now = self.shared.clock.monotonic();
+        next.map_or(LONGEST_PAUSE, |next| next.saturating_sub(now).min(LONGEST_PAUSE))
+    }
+
+    fn unread_deadline(&self) -> Option<Duration> {
+        let since = self.socket.unread_since()?;
+        Some(since.saturating_add(self.shared.unread_deadline))
+    }
+
+    fn handle(&mut self, wake: Wake) -> Result<(), Closing<C::Fault>> {
+        let moment = self.shared.moment();
+        let mut desk = SessionDesk::new(&self.shared, &self.reply);
+        match wake {
+            Wake::Standing | Wake::Time => {}
+            Wake::Stored => self.client.stored(self.reply.take()),
+            Wake::Work => {
+                let work = Arc::clone(&self.work.borrow_and_update());
+                self.client.follow(work, moment);
+            }
+            Wake::Room => self.client.resume(&mut desk),
+            Wake::Socket(ready) => ready?,
+        }
+        self.keep_deadlines(moment)?;
+        let read = self.read_messages(moment);
+        self.flush()?;
+        read
+    }
+
+    /// Looks at the deadlines after every wake: a peer that keeps us busy does not escape them.
+    fn keep_deadlines(&mut self, moment: Moment) -> Result<(), Closing<C::Fault>> {
+        let passed = |deadline: Option<Duration>| deadline.is_some_and(|at| at <= moment.elapsed);
+        if passed(self.unread_deadline()) {
+            return Err(Closing::SlowReader);
+        }
+        if passed(self.client.deadline()) {
+            self.client.tick(moment)?;
+        }
+        Ok(())
+    }
+
+    /// Handles the messages that have come, as long as the client wants them.
+    fn read_messages(&mut self, moment: Moment) -> Result<(), Closing<C::Fault>> {
+        let mut desk = SessionDesk::new(&self.shared, &self.reply);
+        let leaving = matches!(*self.standing.borrow(), Standing::Leaving(_));
+        while self.client.wants_input() && !leaving {
+            let Some(taken) = self.client.read(self.socket.received(), moment, &mut desk)? else {
+                self.socket.settle();
+                break;
+            };
+            self.shared.claim(self.client.tidings());
+            self.socket.handled(taken);
+        }
+        Ok(())
+    }
+
+    /// Carries out what the client wants done, and sends as much as the socket takes.
+    fn flush(&mut self) -> Result<(), Closing<C::Fault>> {
+        let now = self.shared.clock.monotonic();
+        self.client.write(self.socket.outgoing())?;
+        self.socket.send(now)?;
+        self.shared.tell(self.client.tidings(), now);
+        self.count();
+        Ok(())
+    }
+
+    fn count(&mut self) {
+        let channels = self.client.channels();
+        if channels != self.counted {
+            self.shared.figures.channels(self.counted, channels);
+            self.counted = channels;
+        }
+        if !self.told_rtt
+            && let Some(rtt) = self.client.rtt_ms()
+        {
+            self.told_rtt = true;
+            self.shared.figures.rtt(rtt);
+        }
+    }
+}
+
+/// Bound of a pause without any deadline.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
