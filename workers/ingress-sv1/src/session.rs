@@ -8,7 +8,7 @@ use crate::{
     wire,
 };
 use ingress::{
-    Client, Lost, Protocol, Shared,
+    Client, Lost, Protocol, Shared, Visit,
     domain::{
         Moment,
         admission::network_class,
@@ -16,13 +16,10 @@ use ingress::{
         desk::{Desk, Tidings},
         selection::Work,
     },
+    door::Speaks,
     session,
 };
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 use subjects::Exponent;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
@@ -57,6 +54,8 @@ pub enum Port {
 }
 
 impl Protocol for StratumV1 {
+    const SPEAKS: &'static [Speaks] = &[Speaks::Lines, Speaks::Tls];
+
     type Port = Port;
 
     fn ports(&self) -> Vec<(Port, SocketAddr)> {
@@ -73,43 +72,30 @@ impl Protocol for StratumV1 {
         [(plain, format!("stratum+tcp://{address}"))].into_iter().chain(tls).collect()
     }
 
-    async fn serve(
-        self: Arc<Self>,
-        port: Port,
-        stream: TcpStream,
-        peer: IpAddr,
-        shared: Arc<Shared>,
-    ) {
-        let floor = match port {
+    async fn serve(self: Arc<Self>, visit: Visit<Port>, stream: TcpStream, shared: Arc<Shared>) {
+        let floor = match visit.port {
             Port::Open => Exponent::MIN,
             Port::Rented(floor) => floor,
         };
         let offer = Offer { extranonce2: self.extranonce2, floor };
-        let handshake = shake_hands(stream, peer, self.tls.as_ref(), offer, &shared);
+        let handshake = shake_hands(stream, visit, self.tls.as_ref(), offer, &shared);
         session::serve(Arc::clone(&shared), handshake).await;
     }
 }
 
-/// What a TLS handshake begins with. No line does.
-const TLS_HANDSHAKE: u8 = 0x16;
-
 /// A socket without or with TLS, whose state is boxed: few miners have it.
 type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 
-/// Tells TLS from lines by the first byte.
+/// Answers a TLS handshake, if the miner begins one.
 async fn shake_hands(
     stream: TcpStream,
-    peer: IpAddr,
+    visit: Visit<Port>,
     tls: Option<&TlsAcceptor>,
     offer: Offer,
     shared: &Shared,
 ) -> Result<(Stream, Miner), Closing> {
     stream.set_nodelay(true).map_err(Lost::from)?;
-    let mut first = [0];
-    if stream.peek(&mut first).await.map_err(Lost::from)? == 0 {
-        return Err(Closing::Left);
-    }
-    let stream = if first == [TLS_HANDSHAKE] {
+    let stream = if visit.speaks == Speaks::Tls {
         let acceptor = tls.ok_or(Fault::NoTls)?;
         // Boxed: its buffers would otherwise be part of every connection's task.
         let accepted = Box::pin(acceptor.accept(stream)).await;
@@ -119,7 +105,8 @@ async fn shake_hands(
     };
     let rules = shared.rules.load_full();
     let work = Arc::clone(&shared.work.borrow());
-    let connection = Connection::new(rules, offer, network_class(peer), work, shared.moment());
+    let connection =
+        Connection::new(rules, offer, network_class(visit.peer), work, shared.moment());
     Ok((stream, Miner { connection, out: Outbox::default() }))
 }
 

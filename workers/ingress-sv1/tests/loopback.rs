@@ -146,7 +146,7 @@ async fn garbage_ends_a_connection_and_is_counted() {
         (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(), "line-not-json"),
         (b"SSH-2.0-OpenSSH_9.2\r\n".to_vec(), "line-not-json"),
         (vec![b'{'; 5_000], "line-too-long"),
-        (vec![0xff; 64].into_iter().chain(*b"\n").collect(), "line-not-json"),
+        (b"{}x\n".to_vec(), "line-not-json"),
     ] {
         let before = pool.figure(&format!("frames_invalid_total{{reason=\"{code}\"}}"));
         let mut stranger = Plain::of(&pool).await;
@@ -156,6 +156,15 @@ async fn garbage_ends_a_connection_and_is_counted() {
         let after = pool.figure(&format!("frames_invalid_total{{reason=\"{code}\"}}"));
         assert_eq!(after, before + 1, "{code}");
     }
+}
+
+#[tokio::test]
+async fn who_speaks_something_else_is_turned_away() {
+    let pool = start(Fake::open(), HARD, Bounds::default(), None).await;
+    let mut stranger = Plain::of(&pool).await;
+    stranger.stream.write_all(&[0xff; 64]).await.unwrap();
+    assert!(stranger.until_closed().await.is_empty());
+    assert_eq!(pool.figure("sessions_refused_total{reason=\"other-protocol\"}"), 1);
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use crate::{
     wire,
 };
 use ingress::{
-    Client, Lost, Protocol, Shared,
+    Client, Lost, Protocol, Shared, Visit,
     domain::{
         Moment,
         admission::network_class,
@@ -17,6 +17,7 @@ use ingress::{
         desk::{Desk, Tidings},
         selection::Work,
     },
+    door::Speaks,
     session,
 };
 use std::{
@@ -39,6 +40,8 @@ pub struct StratumV2 {
 }
 
 impl Protocol for StratumV2 {
+    const SPEAKS: &'static [Speaks] = &[Speaks::Noise];
+
     type Port = ();
 
     fn ports(&self) -> Vec<((), SocketAddr)> {
@@ -49,8 +52,8 @@ impl Protocol for StratumV2 {
         vec![("miners.sv2", format!("stratum2+tcp://{address}/{}", self.authority.public()))]
     }
 
-    async fn serve(self: Arc<Self>, (): (), stream: TcpStream, peer: IpAddr, shared: Arc<Shared>) {
-        let handshake = shake_hands(stream, peer, &self.authority, &shared);
+    async fn serve(self: Arc<Self>, visit: Visit<()>, stream: TcpStream, shared: Arc<Shared>) {
+        let handshake = shake_hands(stream, visit.peer, &self.authority, &shared);
         session::serve(Arc::clone(&shared), handshake).await;
     }
 }

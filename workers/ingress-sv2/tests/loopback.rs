@@ -215,7 +215,8 @@ async fn strangers_on_the_port_are_got_rid_of() {
     let closed =
         |reason: &str| pool.figure(&format!("sessions_closed_total{{reason=\"{reason}\"}}"));
     assert_eq!(closed("handshake-deadline"), 1);
-    assert_eq!(closed("setup-deadline") + closed("noise-forged"), 2);
+    assert_eq!(closed("setup-deadline"), 1);
+    assert_eq!(pool.figure("sessions_refused_total{reason=\"other-protocol\"}"), 1);
 }
 
 #[tokio::test]

@@ -54,6 +54,12 @@ impl Figures {
         self.sessions_open.inc();
     }
 
+    /// A connection ended before its miner had said what it speaks.
+    pub fn session_silent(&self, code: &'static str) {
+        self.session_began();
+        self.session_ended(code);
+    }
+
     /// A connection ended, for a reason of this code.
     pub fn session_ended(&self, code: &'static str) {
         self.sessions_open.dec();

@@ -17,6 +17,8 @@ pub mod publisher;
 
 pub mod shared;
 
+pub mod door;
+
 mod socket;
 
 pub mod session;
@@ -38,7 +40,7 @@ pub mod testing;
 
 pub use config::{Deadlines, Keyed, Keys, Limits, Vardiff, network_name};
 pub use figures::Figures;
-pub use server::Protocol;
+pub use server::{Protocol, Visit};
 pub use session::Client;
 pub use shared::{Shared, Standing};
 pub use socket::Lost;

@@ -2,6 +2,7 @@
 
 use crate::{
     domain::admission::{Admission, Origin, TurnedAway},
+    door::{Door, Guest, Speaks, listen_to},
     shared::{Shared, Standing},
 };
 use std::{
@@ -14,6 +15,7 @@ use std::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
+    sync::mpsc,
     task::JoinSet,
     time::timeout,
 };
@@ -23,8 +25,48 @@ use tokio_util::sync::CancellationToken;
 /// once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Who came where.
+#[derive(Clone, Copy, Debug)]
+pub struct Visit<P> {
+    /// The port.
+    pub port: P,
+    /// The miner's address.
+    pub peer: IpAddr,
+    /// What it began with.
+    pub speaks: Speaks,
+}
+
+/// An open port.
+#[derive(Debug)]
+pub(crate) struct Gate<P> {
+    port: P,
+    door: Arc<Door>,
+    listener: TcpListener,
+    guests: mpsc::Receiver<Guest>,
+}
+
+impl<P> Gate<P> {
+    /// Opens a port for whoever begins so.
+    pub(crate) async fn open(
+        port: P,
+        address: SocketAddr,
+        speaks: &'static [Speaks],
+    ) -> io::Result<Self> {
+        let door = Door::open(address).await?;
+        Ok(Self { port, listener: door.listener()?, guests: door.join(speaks), door })
+    }
+
+    /// Where it is.
+    pub(crate) fn address(&self) -> io::Result<SocketAddr> {
+        self.door.address()
+    }
+}
+
 /// What miners speak.
 pub trait Protocol: Send + Sync + 'static {
+    /// What its miners begin with.
+    const SPEAKS: &'static [Speaks];
+
     /// What tells its ports apart.
     type Port: Copy + Send + Sync + 'static;
 
@@ -37,9 +79,8 @@ pub trait Protocol: Send + Sync + 'static {
     /// Serves one connection to its end.
     fn serve(
         self: Arc<Self>,
-        port: Self::Port,
+        visit: Visit<Self::Port>,
         stream: TcpStream,
-        peer: IpAddr,
         shared: Arc<Shared>,
     ) -> impl Future<Output = ()> + Send;
 }
@@ -47,7 +88,7 @@ pub trait Protocol: Send + Sync + 'static {
 /// The listeners and their connections.
 #[derive(Debug)]
 pub struct Server<P: Protocol> {
-    listeners: Vec<(TcpListener, P::Port)>,
+    gates: Vec<Gate<P::Port>>,
     protocol: Arc<P>,
     shared: Arc<Shared>,
     admission: Arc<Mutex<Admission>>,
@@ -71,15 +112,15 @@ fn lock(admission: &Mutex<Admission>) -> MutexGuard<'_, Admission> {
 }
 
 impl<P: Protocol> Server<P> {
-    /// Serves on bound sockets.
-    pub fn new(
-        listeners: Vec<(TcpListener, P::Port)>,
+    /// Serves at open ports.
+    pub(crate) fn new(
+        gates: Vec<Gate<P::Port>>,
         protocol: Arc<P>,
         admission: Admission,
         shared: Arc<Shared>,
     ) -> Self {
         let admission = Arc::new(Mutex::new(admission));
-        Self { listeners, protocol, shared, admission, sessions: JoinSet::new() }
+        Self { gates, protocol, shared, admission, sessions: JoinSet::new() }
     }
 
     /// Takes connections until `stop`.
@@ -87,8 +128,8 @@ impl<P: Protocol> Server<P> {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                accepted = accept(&self.listeners) => match accepted {
-                    Ok((stream, peer, port)) => self.take(port, stream, peer),
+                accepted = accept(&mut self.gates) => match accepted {
+                    Ok((port, door, guest)) => self.take(port, door, guest),
                     Err(error) => {
                         tracing::warn!(%error, "cannot take a connection");
                         tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -101,8 +142,8 @@ impl<P: Protocol> Server<P> {
 
     /// Takes no further connection and waits for those that are open, at most `patience`.
     pub async fn drain(self, patience: Duration) {
-        let Self { listeners, mut sessions, .. } = self;
-        drop(listeners);
+        let Self { gates, mut sessions, .. } = self;
+        drop(gates);
         let all = async {
             while let Some(ended) = sessions.join_next().await {
                 note(ended);
@@ -114,8 +155,8 @@ impl<P: Protocol> Server<P> {
         }
     }
 
-    fn take(&mut self, port: P::Port, stream: TcpStream, peer: SocketAddr) {
-        let place = match self.admit(peer) {
+    fn take(&mut self, port: P::Port, door: Arc<Door>, guest: Guest) {
+        let place = match self.admit(guest.peer) {
             Ok(place) => place,
             Err(reason) => {
                 tracing::debug!(%reason, "a connection was turned away");
@@ -124,7 +165,7 @@ impl<P: Protocol> Server<P> {
         };
         let (protocol, shared) = (Arc::clone(&self.protocol), Arc::clone(&self.shared));
         self.sessions.spawn(async move {
-            protocol.serve(port, stream, peer.ip(), shared).await;
+            receive(protocol, port, door, guest, shared).await;
             drop(place);
         });
     }
@@ -140,12 +181,41 @@ impl<P: Protocol> Server<P> {
     }
 }
 
-/// The next connection of any listener. May be cancelled; then nothing is lost.
-async fn accept<P: Copy>(listeners: &[(TcpListener, P)]) -> io::Result<(TcpStream, SocketAddr, P)> {
+/// Serves a connection, or hands it on to who speaks as its miner does.
+async fn receive<P: Protocol>(
+    protocol: Arc<P>,
+    port: P::Port,
+    door: Arc<Door>,
+    guest: Guest,
+    shared: Arc<Shared>,
+) {
+    let speaks = match timeout(shared.handshake_deadline, listen_to(&guest.stream)).await {
+        Ok(Ok(Some(speaks))) => speaks,
+        Ok(Ok(None)) => return shared.figures.session_silent("left"),
+        Ok(Err(_)) => return shared.figures.session_silent("socket"),
+        Err(_) => return shared.figures.session_silent("handshake-deadline"),
+    };
+    if P::SPEAKS.contains(&speaks) {
+        let visit = Visit { port, peer: guest.peer.ip(), speaks };
+        drop(door);
+        return protocol.serve(visit, guest.stream, shared).await;
+    }
+    if !door.hand_on(speaks, guest) {
+        tracing::debug!(?speaks, "nobody here speaks as a miner does");
+        shared.figures.refused("other-protocol");
+    }
+}
+
+/// The next connection at any gate. May be cancelled; then nothing is lost.
+async fn accept<P: Copy>(gates: &mut [Gate<P>]) -> io::Result<(P, Arc<Door>, Guest)> {
     poll_fn(|context| {
-        for (listener, port) in listeners {
+        for Gate { port, door, listener, guests } in &mut *gates {
+            if let Poll::Ready(Some(guest)) = guests.poll_recv(context) {
+                return Poll::Ready(Ok((*port, Arc::clone(door), guest)));
+            }
             if let Poll::Ready(accepted) = listener.poll_accept(context) {
-                return Poll::Ready(accepted.map(|(stream, peer)| (stream, peer, *port)));
+                let guest = accepted.map(|(stream, peer)| Guest { stream, peer });
+                return Poll::Ready(guest.map(|guest| (*port, Arc::clone(door), guest)));
             }
         }
         Poll::Pending

@@ -15,7 +15,7 @@ use crate::{
     figures::Figures,
     lease,
     publisher::{self, LaneError, Queue},
-    server::{Protocol, Server},
+    server::{Gate, Protocol, Server},
     shared::{Shared, Standing},
     templates::Follower,
 };
@@ -27,10 +27,7 @@ use std::{
     time::Duration,
 };
 use subjects::{BootEpoch, Lane as LaneNumber, NodeId, blocks::Claimed, sessions::Changed};
-use tokio::{
-    net::TcpListener,
-    sync::{mpsc, watch},
-};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use worker_runtime::{Bus, Context, PublishError, lease::Lease};
 
@@ -132,13 +129,13 @@ impl<C: Keyed, P: Protocol> Tenure<'_, C, P> {
         let (work, told_work) = watch::channel(work);
         let (standing, told_standing) = watch::channel(Standing::Serving);
         let standing = Arc::new(standing);
-        let listeners = self.listen().await?;
+        let gates = self.listen().await?;
         let (shared, told) = self.share(&keys, epoch, told_work, told_standing, figures);
         self.spawn_follower(follower, work, Arc::clone(&standing), ends.stop.clone());
         self.spawn_tasks(&shared, told, ends);
         let Limits { max_connections, max_connections_per_address, .. } = *keys.limits;
         let admission = Admission::new(max_connections, max_connections_per_address);
-        let mut server = Server::new(listeners, Arc::clone(self.protocol), admission, shared);
+        let mut server = Server::new(gates, Arc::clone(self.protocol), admission, shared);
         server.accept(&ends.stop).await;
         standing.send_replace(Standing::Leaving(Leaving::Draining));
         server.drain(patience(keys.deadlines, lease)).await;
@@ -178,23 +175,23 @@ impl<C: Keyed, P: Protocol> Tenure<'_, C, P> {
     }
 
     /// Opens the ports, and tells where miners connect.
-    async fn listen(&self) -> anyhow::Result<Vec<(TcpListener, P::Port)>> {
-        let mut listeners = Vec::new();
+    async fn listen(&self) -> anyhow::Result<Vec<Gate<P::Port>>> {
+        let mut gates = Vec::new();
         for (port, address) in self.protocol.ports() {
-            let listener = TcpListener::bind(address).await.with_context(|| {
+            let gate = Gate::open(port, address, P::SPEAKS).await.with_context(|| {
                 format!(
                     "cannot listen on {address}: stop what does, or change `listen` (port 0 takes \
                      a free one)"
                 )
             })?;
-            let address = listener.local_addr().context("the listener has no address")?;
+            let address = gate.address().context("the listener has no address")?;
             for (key, url) in self.protocol.urls(port, address) {
                 tracing::info!(lane = %self.lane, url, "miners may connect");
                 self.ctx.announce(key, &url);
             }
-            listeners.push((listener, port));
+            gates.push(gate);
         }
-        Ok(listeners)
+        Ok(gates)
     }
 
     fn share(

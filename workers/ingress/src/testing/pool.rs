@@ -10,7 +10,7 @@ use crate::{
     facts,
     port::fake::Fake,
     publisher::{self, Queue},
-    server::Server,
+    server::{Gate, Server},
 };
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     sync::{mpsc, watch},
     task::JoinSet,
     time::timeout,
@@ -88,10 +88,21 @@ pub struct Pool {
 impl Pool {
     /// Starts one whose bus stores what `bus` lets it, on a chain of this difficulty.
     pub async fn start(bus: Fake, nbits: u32, bounds: Bounds, protocol: impl Protocol) -> Self {
+        Self::start_at((Ipv4Addr::LOCALHOST, 0).into(), bus, nbits, bounds, protocol).await
+    }
+
+    /// The same at this address, which others may have too.
+    pub async fn start_at<P: Protocol>(
+        address: SocketAddr,
+        bus: Fake,
+        nbits: u32,
+        bounds: Bounds,
+        protocol: P,
+    ) -> Self {
         let chain = Chain::new(nbits);
         let (port, _) = protocol.ports().into_iter().next().unwrap();
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let gate = Gate::open(port, address, P::SPEAKS).await.unwrap();
+        let address = gate.address().unwrap();
         let (work, told_work) = watch::channel(chain.work());
         let (standing, told_standing) = watch::channel(Standing::Serving);
         let (claims, told_claims) = mpsc::channel(blocks::MAX_WAITING);
@@ -122,7 +133,7 @@ impl Pool {
         let stop = CancellationToken::new();
         let admission = Admission::new(bounds.connections, bounds.per_address);
         let mut server =
-            Server::new(vec![(listener, port)], Arc::new(protocol), admission, Arc::clone(&shared));
+            Server::new(vec![gate], Arc::new(protocol), admission, Arc::clone(&shared));
         let mut tasks = JoinSet::new();
         let stopped = stop.clone();
         tasks.spawn(async move {
