@@ -149,7 +149,13 @@ fn overlap(left: &str, right: &str) -> bool {
 
 #[test]
 fn every_fact_has_the_publishers_of_the_contract_and_no_others() {
-    let ingresses = ["CORE ingress-sv2", "CORE leaf-reader", "n1 ingress-sv2"];
+    let ingresses = [
+        "CORE ingress-sv2",
+        "CORE ingress-sv1",
+        "CORE leaf-reader",
+        "n1 ingress-sv2",
+        "n1 ingress-sv1",
+    ];
     assert_eq!(publishers(templates::New::FILTER), ["CORE template-publisher"]);
     assert_eq!(publishers(templates::Tip::FILTER), ["CORE template-publisher"]);
     assert_eq!(publishers(templates::Health::FILTER), ["CORE template-publisher"]);

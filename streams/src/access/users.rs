@@ -32,7 +32,8 @@ impl User {
 
 /// The users of the hub; nodes have a template instead, [`super::link_permissions`].
 pub fn users() -> Vec<User> {
-    let mut users = vec![template_publisher(), ingress(&NodeId::core())];
+    let mut users = vec![template_publisher()];
+    users.extend(ingresses(&NodeId::core()));
     users.extend(leaf_reader());
     users.push(share_verifier());
     users.extend(share_recorder());
@@ -52,7 +53,7 @@ pub fn leaf_users(node: &NodeId) -> Vec<User> {
         ..user
     };
     let operator = User::new("operator", Account::Nodes, vec![Right::Declare]);
-    vec![of_leaf(ingress(node)), of_leaf(operator)]
+    ingresses(node).into_iter().chain([operator]).map(of_leaf).collect()
 }
 
 fn publish(filter: &str) -> Right {
@@ -82,7 +83,12 @@ fn template_publisher() -> User {
     User::new(name, Account::Core, rights)
 }
 
-fn ingress(node: &NodeId) -> User {
+/// One for each protocol of miners; on the bus they say the same.
+fn ingresses(node: &NodeId) -> [User; 2] {
+    ["ingress-sv2", "ingress-sv1"].map(|name| ingress(name, node))
+}
+
+fn ingress(name: &'static str, node: &NodeId) -> User {
     let own = |filter: &str| Right::Publish(filter.replacen('*', node.as_str(), 1));
     let rights = vec![
         Right::Read(names::TEMPLATES),
@@ -94,7 +100,7 @@ fn ingress(node: &NodeId) -> User {
         own(blocks::Claimed::FILTER),
         Right::Request(names::BLOCK_SUBMIT),
     ];
-    User::new("ingress-sv2", Account::Core, rights)
+    User::new(name, Account::Core, rights)
 }
 
 /// Who reads the leaves; its inboxes carry the name.

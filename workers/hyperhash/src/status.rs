@@ -255,6 +255,11 @@ pub struct Endpoints {
 pub struct Miners {
     /// Stratum V2 over Noise, `stratum2+tcp://host:port/<authority key>`.
     pub sv2: String,
+    /// Stratum V1 in plain lines, `stratum+tcp://host:port`.
+    pub sv1: String,
+    /// Stratum V1 over TLS, `stratum+ssl://host:port`; the certificate is the network's own
+    /// authority's, `nats.ca_file`.
+    pub sv1_tls: String,
 }
 
 /// Where NATS clients connect.

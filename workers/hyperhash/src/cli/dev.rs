@@ -67,14 +67,14 @@ pub(super) struct Place {
 /// private root folder with the others. Nothing listens beyond loopback.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  hyperhash dev up --port miners-sv2=3333 --port hub=4222
+  hyperhash dev up --port miners=3333 --port hub=4222
   hyperhash dev up --data-dir /srv/dev --detach
   hyperhash dev up --without ingress-sv2 --without miners    bring an ingress of your own
   hyperhash dev up --providers 2                     a second bitcoind, to lose the first
   HYPERHASH_DEV_SERVERS=private hyperhash dev up     never use this system's own servers
 
 Ports are chosen once and remembered. Their names: bitcoind-rpc, bitcoind-zmq, postgresql, hub,
-hub-leaves, hub-monitor, hub-routes, leaf, leaf-monitor, miners-sv2, metrics-<worker>; with three
+hub-leaves, hub-monitor, hub-routes, leaf, leaf-monitor, miners, metrics-<worker>; with three
 servers of the hub also those of hub-2 and hub-3; with two providers also bitcoind-p2p,
 bitcoind-second-rpc, bitcoind-second-zmq.")]
 pub(super) struct Up {

@@ -11,7 +11,7 @@ use worker_runtime::Process;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   hyperhash run share-verifier --config /etc/hyperhash/share-verifier.toml
-  hyperhash run round-tracker payout-calculator --config tracker.toml --config calculator.toml
+  hyperhash run ingress-sv2 ingress-sv1 --config sv2.toml --config sv1.toml
   HYPERHASH_BUS__URL=tls://core:4222 hyperhash run share-verifier --config verifier.toml
 
 Signals: TERM or INT drains, a second one ends at once; HUP reads the configuration again.")]
@@ -34,6 +34,7 @@ pub(super) struct Args {
 enum Name {
     TemplatePublisher,
     IngressSv2,
+    IngressSv1,
     LeafReader,
     ShareVerifier,
     ShareRecorder,
@@ -77,6 +78,7 @@ impl Name {
                 process.worker::<template_publisher::TemplatePublisher>(file)
             }
             Self::IngressSv2 => process.worker::<ingress_sv2::IngressSv2>(file),
+            Self::IngressSv1 => process.worker::<ingress_sv1::IngressSv1>(file),
             Self::LeafReader => process.worker::<leaf_reader::LeafReader>(file),
             Self::ShareVerifier => process.worker::<share_verifier::ShareVerifier>(file),
             Self::ShareRecorder => process.worker::<share_recorder::ShareRecorder>(file),
@@ -117,13 +119,13 @@ mod tests {
 
     #[test]
     fn names_are_those_of_the_dev_network() {
-        use crate::dev::workers::{CORE, INGRESS};
+        use crate::dev::workers::{CORE, INGRESS, of_process};
         let names: std::collections::BTreeSet<_> = Name::value_variants()
             .iter()
             .map(|name| name.to_possible_value().unwrap().get_name().to_owned())
             .collect();
         let started: std::collections::BTreeSet<_> =
-            CORE.iter().chain([&INGRESS]).map(|name| (*name).to_owned()).collect();
+            CORE.into_iter().chain(of_process(INGRESS)).map(str::to_owned).collect();
         assert_eq!(names, started);
     }
 }

@@ -36,6 +36,8 @@ pub struct Certificates {
     pub routes_authority: PathBuf,
     /// What node `n1` shows.
     pub node: Certificate,
+    /// What its ingress shows miners.
+    pub miners: Certificate,
     hub: BTreeMap<&'static str, OfServer>,
 }
 
@@ -89,7 +91,7 @@ const ROUTES: Name = Name { file: "routes-ca", subject: "Hyper Hash dev network,
 pub fn issue(home: &Home, hub: HubServers, now: Timestamp) -> anyhow::Result<Certificates> {
     let network = authority(home, &NETWORK, now)?;
     let routes = authority(home, &ROUTES, now)?;
-    let server = |name: &&'static str| {
+    let of_hub = |name: &&'static str| {
         let own = write(home, name, server(name, now)?, &network)?;
         let route = write(home, &format!("{name}-route"), route(name, now)?, &routes)?;
         Ok((*name, OfServer { own, route }))
@@ -98,7 +100,8 @@ pub fn issue(home: &Home, hub: HubServers, now: Timestamp) -> anyhow::Result<Cer
         authority: home.tls("ca.pem"),
         routes_authority: home.tls("routes-ca.pem"),
         node: write(home, "n1", client("n1", now)?, &network)?,
-        hub: hub.names().iter().map(server).collect::<anyhow::Result<_>>()?,
+        miners: write(home, "miners", server("miners", now)?, &network)?,
+        hub: hub.names().iter().map(of_hub).collect::<anyhow::Result<_>>()?,
     })
 }
 

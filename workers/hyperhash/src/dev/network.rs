@@ -224,10 +224,12 @@ impl<'a> Network<'a> {
     }
 
     async fn worker_ready(&self, name: &str) -> anyhow::Result<()> {
-        let at = self.parts.ports.address(&metrics_port(name))?;
         let started = self.running.iter().find(|part| part.spec.name == name);
         let part = started.with_context(|| format!("{name} was not started"))?;
-        until_ready(part, PART_LIMIT, || self.asker.worker(at)).await?;
+        for worker in workers::of_process(name) {
+            let at = self.parts.ports.address(&metrics_port(worker))?;
+            until_ready(part, PART_LIMIT, || self.asker.worker(at)).await?;
+        }
         self.narrator().say(name, "ready");
         Ok(())
     }
@@ -249,9 +251,15 @@ pub fn endpoints(parts: &Parts<'_>) -> anyhow::Result<Endpoints> {
         anyhow::Ok(Bitcoind { url, cookie: cookie_file })
     };
     let of = |provider: &Provider| Ok((provider.id().to_owned(), bitcoind(*provider)?));
-    let all = providers::core(parts.providers).into_iter().chain([workers::INGRESS.into()]);
+    let node = workers::of_process(workers::INGRESS).into_iter().map(String::from);
+    let all = providers::core(parts.providers).into_iter().chain(node);
+    let miners = parts.ports.address("miners")?;
     Ok(Endpoints {
-        miners: Miners { sv2: parts.sv2()? },
+        miners: Miners {
+            sv2: parts.sv2()?,
+            sv1: format!("stratum+tcp://{miners}"),
+            sv1_tls: format!("stratum+ssl://{miners}"),
+        },
         nats: Nats { hub: bus.hub, leaf: bus.leaf, ca_file: parts.home.tls("ca.pem") },
         postgresql: parts.database()?.reader_url()?,
         bitcoind: bitcoind(Provider::Dev)?,

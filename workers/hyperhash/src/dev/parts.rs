@@ -207,17 +207,22 @@ impl Parts<'_> {
         Ok(self.server(name, order, command, Stop::Term, Duration::from_secs(20)))
     }
 
-    /// One of our workers, as a process of its own, by its process's name.
+    /// One of our processes of workers, by its name.
     ///
     /// # Errors
     ///
     /// When its configuration cannot be written.
     pub fn worker(&self, name: &str, tls: &Certificates) -> anyhow::Result<Spec> {
-        let file = self.home.config(&format!("{name}.toml"));
-        files::write_private(&file, workers::config(self, tls, name)?.as_bytes())?;
+        let (mut arguments, mut files) = (vec!["run".into()], Vec::<OsString>::new());
+        for process in workers::of_process(name) {
+            let file = self.home.config(&format!("{process}.toml"));
+            files::write_private(&file, workers::config(self, tls, process)?.as_bytes())?;
+            let (worker, _) = Provider::of_process(process);
+            arguments.push(worker.into());
+            files.extend(["--config".into(), file.into()]);
+        }
+        arguments.extend(files);
         let order = if name == workers::INGRESS { order::INGRESS } else { order::CORE };
-        let (worker, _) = Provider::of_process(name);
-        let arguments = vec!["run".into(), worker.into(), "--config".into(), file.into()];
         Ok(self.ours(name, Role::Worker, order, arguments))
     }
 
@@ -236,13 +241,13 @@ impl Parts<'_> {
         Ok(self.ours(&format!("miner-{name}"), Role::Miner, order::MINERS, arguments))
     }
 
-    /// Where miners connect.
+    /// Where miners connect with Stratum V2.
     ///
     /// # Errors
     ///
     /// When the ingress's key cannot be read.
     pub fn sv2(&self) -> anyhow::Result<String> {
-        let address = self.ports.address("miners-sv2")?;
+        let address = self.ports.address("miners")?;
         Ok(format!("stratum2+tcp://{address}/{}", secrets::authority_key(self.home)?))
     }
 
@@ -286,9 +291,10 @@ pub fn ports(hub: HubServers, providers: &[Provider]) -> Vec<String> {
     let second = Provider::Second.process("bitcoind");
     let seconds = [PEERS_PORT.into(), format!("{second}-rpc"), format!("{second}-zmq")];
     let seconds = seconds.into_iter().filter(|_| providers.contains(&Provider::Second));
-    let workers = providers::core(providers).into_iter().chain([workers::INGRESS.into()]);
+    let node = workers::of_process(workers::INGRESS).into_iter().map(String::from);
+    let workers = providers::core(providers).into_iter().chain(node);
     let metrics = workers.map(|worker| workers::metrics_port(&worker));
-    servers.chain(["miners-sv2".into()]).chain(seconds).chain(metrics).collect()
+    servers.chain(["miners".into()]).chain(seconds).chain(metrics).collect()
 }
 
 fn tls_of(authority: &Path, own: &Certificate) -> config::Tls {

@@ -213,6 +213,7 @@ fn instructions(status: &Status) -> Vec<String> {
     let Some(endpoints) = &status.endpoints else { return Vec::new() };
     vec![
         format!("point a miner at   {}", endpoints.miners.sv2),
+        format!("        or, on V1, {}", endpoints.miners.sv1),
         "  as               <a tb1… address>[.<worker>]".to_owned(),
         "watch the shares   hyperhash tap 'shares.accepted.>' --json".to_owned(),
         "see everything     hyperhash dev status --json".to_owned(),

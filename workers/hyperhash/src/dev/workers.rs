@@ -1,10 +1,16 @@
 //! The workers' configuration files.
 
 use super::{
-    bitcoind, bus::hub_urls, certificates::Certificates, parts::Parts, postgresql::database::Role,
-    providers::Provider, secrets,
+    bitcoind,
+    bus::hub_urls,
+    certificates::{Certificate, Certificates},
+    parts::Parts,
+    postgresql::database::Role,
+    providers::Provider,
+    secrets,
 };
-use serde_json::{Value, json};
+use anyhow::Context as _;
+use serde_json::{Map, Value, json};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -23,8 +29,16 @@ pub const CORE: [&str; 7] = [
     "template-publisher",
 ];
 
-/// The node's worker.
+/// The node's workers, one for each protocol of miners: both run in the process that has the name
+/// of the first, behind one port.
 pub const INGRESS: &str = "ingress-sv2";
+/// The one for Stratum V1.
+pub const INGRESS_SV1: &str = "ingress-sv1";
+
+/// The workers of a process; each has a configuration and a metrics page.
+pub fn of_process(process: &str) -> Vec<&str> {
+    if process == INGRESS { vec![INGRESS, INGRESS_SV1] } else { vec![process] }
+}
 
 /// All miners together, where parts are named that a network can do without.
 pub const MINERS: &str = "miners";
@@ -55,10 +69,16 @@ pub fn node() -> anyhow::Result<NodeId> {
     Ok("n1".parse()?)
 }
 
-/// The node's lanes: two, so that a restarted ingress need not wait for its predecessor's lease.
+/// The node's lanes: two for each protocol, so that a restarted ingress need not wait for its
+/// predecessor's lease.
 pub fn lanes() -> Vec<Lane> {
-    let first = LAST_LANE_OF_CORE.0.saturating_add(1);
-    vec![Lane(first), Lane(first.saturating_add(1))]
+    [INGRESS, INGRESS_SV1].into_iter().flat_map(lanes_of).collect()
+}
+
+/// The lanes of one of the node's ingresses.
+fn lanes_of(ingress: &str) -> [Lane; 2] {
+    let before = if ingress == INGRESS { 0 } else { 2 };
+    [1, 2].map(|place| Lane(LAST_LANE_OF_CORE.0.saturating_add(before + place)))
 }
 
 /// The configuration file of the worker whose process has this name, TOML.
@@ -76,10 +96,14 @@ pub fn config(parts: &Parts<'_>, tls: &Certificates, process: &str) -> anyhow::R
         "block-submitter" => block_submitter(parts, provider)?,
         "round-tracker" => json!({}),
         "payout-calculator" => payout_calculator(parts, tls)?,
-        INGRESS => ingress(parts)?,
+        INGRESS => ingress_sv2(parts)?,
+        INGRESS_SV1 => ingress_sv1(parts, tls)?,
         unknown => anyhow::bail!("no worker is called {unknown}"),
     };
-    let bus = if worker == INGRESS { leaf_bus(parts)? } else { hub_bus(parts, tls, worker)? };
+    let bus = match worker {
+        INGRESS | INGRESS_SV1 => leaf_bus(parts, worker)?,
+        _ => hub_bus(parts, tls, worker)?,
+    };
     if let Some(keys) = config.as_object_mut() {
         keys.insert("bus".into(), bus);
         let listen = parts.ports.address(&metrics_port(process))?;
@@ -103,12 +127,12 @@ fn hub_bus(parts: &Parts<'_>, tls: &Certificates, user: &str) -> anyhow::Result<
     }))
 }
 
-fn leaf_bus(parts: &Parts<'_>) -> anyhow::Result<Value> {
+fn leaf_bus(parts: &Parts<'_>, user: &str) -> anyhow::Result<Value> {
     let node = node()?;
     Ok(json!({
         "url": format!("nats://{}", parts.ports.address("leaf")?),
-        "nkey_seed_file": parts.home.keys().join(format!("nodes/{node}/{INGRESS}.nk")),
-        "inbox_prefix": format!("_INBOX_{node}.{INGRESS}"),
+        "nkey_seed_file": parts.home.keys().join(format!("nodes/{node}/{user}.nk")),
+        "inbox_prefix": format!("_INBOX_{node}.{user}"),
     }))
 }
 
@@ -157,13 +181,13 @@ fn payout_calculator(parts: &Parts<'_>, tls: &Certificates) -> anyhow::Result<Va
     }))
 }
 
-fn ingress(parts: &Parts<'_>) -> anyhow::Result<Value> {
-    Ok(json!({
+/// What all ingresses of the node have in common.
+fn ingress(parts: &Parts<'_>, worker: &str) -> anyhow::Result<Map<String, Value>> {
+    let keys = json!({
         "node": node()?,
-        "lanes": lanes(),
+        "lanes": lanes_of(worker),
         "network": "signet",
-        "listen": parts.ports.address("miners-sv2")?,
-        "authority_key_file": secrets::authority_key_file(parts.home),
+        "listen": parts.ports.address("miners")?,
         "providers": parts.providers.iter().map(|one| one.id()).collect::<Vec<_>>(),
         // Two processors of a laptop are small miners: a share each third of a second.
         "vardiff": {
@@ -171,7 +195,22 @@ fn ingress(parts: &Parts<'_>) -> anyhow::Result<Value> {
             "floor_exponent": -16,
             "starting_hashrate_hs": 200_000,
         },
-    }))
+    });
+    keys.as_object().cloned().context("keys are an object")
+}
+
+fn ingress_sv2(parts: &Parts<'_>) -> anyhow::Result<Value> {
+    let mut keys = ingress(parts, INGRESS)?;
+    let authority = secrets::authority_key_file(parts.home);
+    keys.insert("authority_key_file".into(), json!(authority));
+    Ok(keys.into())
+}
+
+fn ingress_sv1(parts: &Parts<'_>, tls: &Certificates) -> anyhow::Result<Value> {
+    let mut keys = ingress(parts, INGRESS_SV1)?;
+    let Certificate { certificate, key } = &tls.miners;
+    keys.insert("tls".into(), json!({ "cert_file": certificate, "key_file": key }));
+    Ok(keys.into())
 }
 
 /// Where the credentials of each role are that a person is told of.
@@ -251,8 +290,12 @@ mod tests {
             calculator.money_bus.creds_file.unwrap().ends_with("payout-calculator-money.creds")
         );
         let ingress = parse::<ingress_sv2::Config>(&own(INGRESS)).unwrap();
-        assert_eq!((ingress.node, ingress.lanes), (node().unwrap(), lanes()));
+        assert_eq!(ingress.node, node().unwrap());
         assert_eq!(ingress.bus.inbox_prefix.unwrap(), "_INBOX_n1.ingress-sv2");
+        let sv1 = parse::<ingress_sv1::Config>(&own(INGRESS_SV1)).unwrap();
+        assert_eq!(sv1.bus.inbox_prefix.unwrap(), "_INBOX_n1.ingress-sv1");
+        assert_eq!(sv1.listen, ingress.listen, "one port for all miners");
+        assert_eq!([ingress.lanes, sv1.lanes].concat(), lanes());
     }
 
     #[test]
@@ -273,7 +316,8 @@ mod tests {
     #[test]
     fn everything_listens_on_loopback_and_nowhere_else() {
         let bench = Bench::new(HubServers::One);
-        for worker in providers::core(&Provider::ALL).into_iter().chain([INGRESS.into()]) {
+        let node = of_process(INGRESS).into_iter().map(String::from);
+        for worker in providers::core(&Provider::ALL).into_iter().chain(node) {
             let text = bench.config(&worker);
             let listens = text.lines().filter(|line| line.starts_with("listen"));
             assert!(listens.clone().count() > 0, "{text}");

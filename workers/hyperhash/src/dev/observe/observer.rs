@@ -21,7 +21,7 @@ use crate::{
         },
         providers::Provider,
         settings::Ports,
-        workers::metrics_port,
+        workers::{metrics_port, of_process},
     },
     status::{Endpoints, Health, Process, Status},
 };
@@ -226,11 +226,18 @@ impl Observer {
     }
 
     async fn ask_worker(&self, name: &str) -> anyhow::Result<()> {
-        self.asker.worker(self.ports.address(&metrics_port(name))?).await
+        for worker in of_process(name) {
+            self.asker.worker(self.ports.address(&metrics_port(worker))?).await?;
+        }
+        Ok(())
     }
 
     async fn page(&self, name: &str) -> anyhow::Result<Page> {
-        let text = self.asker.metrics(self.ports.address(&metrics_port(name))?).await?;
+        // Of several workers the sum.
+        let mut text = String::new();
+        for worker in of_process(name) {
+            text += &self.asker.metrics(self.ports.address(&metrics_port(worker))?).await?;
+        }
         Ok(Page::parse(&text))
     }
 
