@@ -6,6 +6,8 @@
 
 pub mod sv2;
 
+pub mod sv1;
+
 pub mod miner;
 
 pub mod fleet;

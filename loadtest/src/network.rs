@@ -217,6 +217,11 @@ impl Network {
         counts.sum()
     }
 
+    /// Where a miner of this name notes its acknowledged shares, so that audits know of them.
+    pub fn acknowledged_of(&self, miner: &str) -> PathBuf {
+        self.data.join("acknowledged").join(miner)
+    }
+
     /// A connection to the hub with the credential of a role.
     ///
     /// # Errors

@@ -46,6 +46,7 @@ fn acceptor(ctx: &Context<Config>, tls: &Tls) -> anyhow::Result<TlsAcceptor> {
         .with_context(wrong)?
         .collect::<Result<_, _>>()
         .with_context(wrong)?;
+    anyhow::ensure!(!chain.is_empty(), wrong());
     let wrong = || format!("`tls.key_file`, {}, holds no PEM key", key_file.display());
     let key = ctx.secret(key_file).with_context(wrong)?;
     let key = PrivateKeyDer::from_pem_slice(key.expose_secret().as_bytes()).with_context(wrong)?;

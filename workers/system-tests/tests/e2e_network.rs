@@ -12,6 +12,7 @@
 
 mod coinbase;
 mod hostile;
+mod old_miner;
 mod reader;
 
 use loadtest::{
@@ -60,6 +61,8 @@ async fn story(data: &Path) {
     told("a block is stated");
     coinbase::pays_as_stated(&network).await;
     told("coinbases pay as stated");
+    let tally = old_miner::mines_a_block(&network).await;
+    told(&format!("a V1 miner mines a block: {tally:?}"));
     reader::sees_what_the_schemas_describe(&network).await;
     reader::may_do_nothing_else(&network).await;
     told("a data team reads, and nothing else");
