@@ -55,6 +55,8 @@ pub(crate) struct Socket<S> {
     unsent: Vec<u8>,
     /// Bytes of `unsent` that the socket has taken.
     sent: usize,
+    /// Whether what encrypts holds some of them back.
+    held_back: bool,
     /// Since when the peer has taken nothing of what waits.
     unread_since: Option<Duration>,
 }
@@ -67,6 +69,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             handled: 0,
             unsent: Vec::new(),
             sent: 0,
+            held_back: false,
             unread_since: None,
         }
     }
@@ -75,7 +78,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// cancelled; then nothing is lost.
     pub(crate) async fn ready(&mut self, reading: Reading) -> Result<(), Lost> {
         poll_fn(|context| {
-            if self.unsent() > 0
+            if self.has_unsent()
                 && let Poll::Ready(sent) = self.poll_send(context)
             {
                 return Poll::Ready(sent);
@@ -109,20 +112,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(Lost::Left)),
                 Poll::Ready(Ok(count)) => self.sent += count,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
-                Poll::Pending if self.sent > before => break,
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => break,
             }
         }
-        // What encrypts may hold something back; it goes with what follows.
-        if let Poll::Ready(Err(error)) = Pin::new(&mut self.stream).poll_flush(context) {
-            return Poll::Ready(Err(error.into()));
+        let flushed = Pin::new(&mut self.stream).poll_flush(context)?;
+        let was_held_back = std::mem::replace(&mut self.held_back, flushed.is_pending());
+        if self.sent > before || was_held_back && flushed.is_ready() {
+            return Poll::Ready(Ok(()));
         }
-        Poll::Ready(Ok(()))
+        Poll::Pending
     }
 
     /// Sends as much as the socket takes now.
     pub(crate) fn send(&mut self, now: Duration) -> Result<(), Lost> {
-        if self.unsent() > 0 {
+        if self.has_unsent() {
             // Who waits for the rest is woken by [`Socket::ready`].
             poll_fn(|context| self.poll_send(context)).now_or_never().transpose()?;
         }
@@ -157,6 +160,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         self.unsent.len() - self.sent
     }
 
+    /// Whether anything waits to be sent.
+    const fn has_unsent(&self) -> bool {
+        self.unsent() > 0 || self.held_back
+    }
+
     /// Since when the peer has taken nothing of what waits; `None` when nothing waits.
     pub(crate) const fn unread_since(&self) -> Option<Duration> {
         self.unread_since
@@ -176,7 +184,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     fn note_progress(&mut self, now: Duration) {
-        if self.unsent() == 0 {
+        if !self.has_unsent() {
             self.unsent.clear();
             self.sent = 0;
             release(&mut self.unsent);
@@ -193,5 +201,79 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
 fn release(buffer: &mut Vec<u8>) {
     if buffer.is_empty() {
         buffer.shrink_to(KEPT_CAPACITY);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    };
+    use tokio::io::DuplexStream;
+
+    /// Takes all that it is given, and passes it on only when it is let: like what encrypts.
+    struct Holding {
+        inner: DuplexStream,
+        held: Vec<u8>,
+        lets: Arc<AtomicBool>,
+    }
+
+    impl AsyncRead for Holding {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+            bytes: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.inner).poll_read(context, bytes)
+        }
+    }
+
+    impl AsyncWrite for Holding {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.held.extend_from_slice(bytes);
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+            if !self.lets.load(Ordering::SeqCst) {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let held = std::mem::take(&mut self.held);
+            if held.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            Pin::new(&mut self.inner).poll_write(context, &held).map_ok(|_| ())
+        }
+
+        fn poll_shutdown(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+        ) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.inner).poll_shutdown(context)
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_held_back_still_waits_to_be_sent() {
+        let (inner, mut peer) = tokio::io::duplex(64);
+        let lets = Arc::new(AtomicBool::new(false));
+        let mut socket = Socket::new(Holding { inner, held: Vec::new(), lets: Arc::clone(&lets) });
+        socket.outgoing().extend_from_slice(b"words");
+        socket.send(Duration::from_secs(1)).unwrap();
+        assert_eq!(socket.unread_since(), Some(Duration::from_secs(1)), "nobody has read it");
+        lets.store(true, Ordering::SeqCst);
+        socket.ready(Reading::Held).await.unwrap();
+        socket.send(Duration::from_secs(2)).unwrap();
+        assert_eq!(socket.unread_since(), None);
+        let mut read = [0; 5];
+        peer.read_exact(&mut read).await.unwrap();
+        assert_eq!(&read, b"words");
     }
 }
