@@ -78,7 +78,8 @@ impl Protocol for StratumV1 {
             Port::Rented(floor) => floor,
         };
         let offer = Offer { extranonce2: self.extranonce2, floor };
-        let handshake = shake_hands(stream, visit, self.tls.as_ref(), offer, &shared);
+        // Boxed: what a handshake needs would otherwise be part of every connection's task.
+        let handshake = Box::pin(shake_hands(stream, visit, self.tls.as_ref(), offer, &shared));
         session::serve(Arc::clone(&shared), handshake).await;
     }
 }
@@ -93,7 +94,7 @@ async fn shake_hands(
     tls: Option<&TlsAcceptor>,
     offer: Offer,
     shared: &Shared,
-) -> Result<(Stream, Miner), Closing> {
+) -> Result<(Stream, Box<Miner>), Closing> {
     stream.set_nodelay(true).map_err(Lost::from)?;
     let stream = if visit.speaks == Speaks::Tls {
         let acceptor = tls.ok_or(Fault::NoTls)?;
@@ -107,7 +108,7 @@ async fn shake_hands(
     let work = Arc::clone(&shared.work.borrow());
     let connection =
         Connection::new(rules, offer, network_class(visit.peer), work, shared.moment());
-    Ok((stream, Miner { connection, out: Outbox::default() }))
+    Ok((stream, Box::new(Miner { connection, out: Outbox::default() })))
 }
 
 /// Longest line that a miner may send, in bytes.

@@ -53,7 +53,8 @@ impl Protocol for StratumV2 {
     }
 
     async fn serve(self: Arc<Self>, visit: Visit<()>, stream: TcpStream, shared: Arc<Shared>) {
-        let handshake = shake_hands(stream, visit.peer, &self.authority, &shared);
+        // Boxed: what a handshake needs would otherwise be part of every connection's task.
+        let handshake = Box::pin(shake_hands(stream, visit.peer, &self.authority, &shared));
         session::serve(Arc::clone(&shared), handshake).await;
     }
 }
@@ -64,7 +65,7 @@ async fn shake_hands(
     peer: IpAddr,
     authority: &Authority,
     shared: &Shared,
-) -> Result<(TcpStream, Miner), Closing> {
+) -> Result<(TcpStream, Box<Miner>), Closing> {
     stream.set_nodelay(true).map_err(Lost::from)?;
     let now = shared.clock.now().0 / 1_000;
     let mut first_act = [0; FIRST_ACT_LENGTH];
@@ -74,7 +75,8 @@ async fn shake_hands(
     let rules = shared.rules.load_full();
     let work = Arc::clone(&shared.work.borrow());
     let connection = Connection::new(rules, network_class(peer), work, shared.moment());
-    Ok((stream, Miner { connection, sealer, opener, out: Outbox::default() }))
+    let miner = Miner { connection, sealer, opener, out: Outbox::default() };
+    Ok((stream, Box::new(miner)))
 }
 
 /// A miner behind its Noise session.

@@ -88,12 +88,13 @@ pub trait Client: Send {
 }
 
 /// Serves one connection to its end: from the handshake, which makes a stream and a client, to the
-/// last words.
+/// last words. The client is boxed, because a task has room for each place that something in it
+/// passes through.
 pub async fn serve<S, C, H>(shared: Arc<Shared>, handshake: H)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
     C: Client,
-    H: Future<Output = Result<(S, C), Closing<C::Fault>>> + Send,
+    H: Future<Output = Result<(S, Box<C>), Closing<C::Fault>>> + Send,
 {
     shared.figures.session_began();
     let closing = match timeout(shared.handshake_deadline, handshake).await {
@@ -122,7 +123,7 @@ impl<F> From<Lost> for Closing<F> {
 struct Session<S, C> {
     shared: Arc<Shared>,
     socket: Socket<S>,
-    client: C,
+    client: Box<C>,
     reply: Arc<Reply>,
     work: watch::Receiver<Arc<Work>>,
     standing: watch::Receiver<Standing>,
@@ -142,7 +143,7 @@ enum Wake {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin, C: Client> Session<S, C> {
-    fn new(socket: Socket<S>, client: C, shared: Arc<Shared>) -> Self {
+    fn new(socket: Socket<S>, client: Box<C>, shared: Arc<Shared>) -> Self {
         let (work, standing) = (shared.work.clone(), shared.standing.clone());
         Self {
             shared,
