@@ -264,7 +264,7 @@ fn luxminer_fills_its_subscription_with_nulls() {
 
 #[test]
 fn generic_configurations_are_answered_extension_by_extension() {
-    let mut talk = talk();
+    let mut talk = Conversation::new(rules(), Chain::new(REAL).work(), at(0));
     let told = talk.say(
         r#"{"id": 9966, "method": "mining.configure", "params": [["version-rolling", "subscribe-extranonce"], {"version-rolling.mask": "1fffe000", "version-rolling.min-bit-count": 16}]}"#,
         at(0),
@@ -315,7 +315,7 @@ fn whatsminer_suggests_a_difficulty_before_it_subscribes() {
 
 #[test]
 fn nicehash_takes_no_little_difficulty_and_no_little_extranonce() {
-    let mut talk = talk();
+    let mut talk = Conversation::new(rules(), Chain::new(REAL).work(), at(0));
     say_in_turn(
         &mut talk,
         &[

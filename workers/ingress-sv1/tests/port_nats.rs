@@ -8,7 +8,7 @@ use ingress::{
     Deadlines, Limits, Vardiff,
     testing::{
         pool::PATIENCE,
-        work::{ADDRESS, HARD, hash, provider, template, tip},
+        work::{ADDRESS, hash, provider, template, tip},
     },
 };
 use ingress_sv1::{Config, IngressSv1, Rented, Tls};
@@ -34,6 +34,9 @@ use worker_runtime::{
     testing::{self, nats::Server, until},
 };
 
+/// A chain whose blocks are rarer than what rented hashrate is given.
+const REAL: u32 = 0x1a00_ffff;
+
 struct Stack {
     server: Server,
     bus: Bus,
@@ -57,7 +60,7 @@ impl Stack {
         let bus = testing::bus(&server, "test").await.unwrap();
         let new = template(1, 101, Some(hash(1)));
         bus.publish(Publication::any(&new)).await.unwrap();
-        bus.publish(Publication::any(&tip(hash(1), 101, HARD, &new))).await.unwrap();
+        bus.publish(Publication::any(&tip(hash(1), 101, REAL, &new))).await.unwrap();
         Self { server, bus, folder: TempDir::new().unwrap() }
     }
 

@@ -413,6 +413,21 @@ fn password_options_set_the_difficulty() {
 }
 
 #[test]
+fn whatever_a_miner_asks_for_no_share_is_rarer_than_a_block() {
+    for (agent, password) in [("NiceHash/1.0.0", "x"), ("x/1", "md=1e9"), ("x/1", "fd=1e9")] {
+        let mut chain = Chain::new(0x1a00_ffff);
+        let mut talk = Conversation::new(rules(), chain.work(), at(0));
+        talk.say(&SUBSCRIBE.replace("x/1", agent), at(0));
+        talk.say(&authorize(ADDRESS).replace(r#""x""#, &format!("\"{password}\"")), at(0));
+        assert!(talk.miner.difficulty >= 500_000.0, "{agent} {password}");
+        assert!(talk.miner.difficulty <= 16_777_216.0, "{agent} {password}");
+        chain.set_nbits(HARD);
+        talk.follow(chain.next_block(), at(1));
+        assert!(talk.miner.difficulty <= 1.0, "{agent} {password}: difficulty 1 is a block");
+    }
+}
+
+#[test]
 fn a_miner_1000_times_slower_than_it_said_is_found_within_a_minute() {
     let chain = Chain::new(0x1a00_ffff);
     let mut talk = Conversation::new(rules(), chain.work(), at(0));

@@ -221,12 +221,15 @@ impl Connection {
         })
     }
 
-    /// The easiest and the hardest target that both sides accept.
+    /// The easiest and the hardest target that both sides accept. Whatever the miner asks for, no
+    /// share is rarer than a block: its job would turn blocks away.
     pub(super) fn bounds(&self) -> (Exponent, Exponent) {
         let floor = self.rules.floor.max(self.offer.floor).max(self.firmware.easiest());
+        let block = self.work.tip.hardest_exponent().max(self.rules.floor);
+        let within = |wanted: Exponent| wanted.max(floor).min(block);
         match self.wishes {
-            Wishes { fixed: Some(fixed), .. } => (fixed.max(floor), fixed.max(floor)),
-            Wishes { least, .. } => (least.unwrap_or(floor).max(floor), Exponent::MAX),
+            Wishes { fixed: Some(fixed), .. } => (within(fixed), within(fixed)),
+            Wishes { least, .. } => (within(least.unwrap_or(floor)), Exponent::MAX),
         }
     }
 }

@@ -29,9 +29,11 @@ impl Connection {
 
     /// The first job on a tip.
     fn enter(&mut self, moment: Moment, out: &mut Outbox) {
+        let (easiest, hardest) = self.bounds();
         let Seat::Working(space) = &mut self.seat else { return };
         space.enter(&self.work.tip);
-        let exponent = space.limits().clamp(space.exponent());
+        space.set_hardest(hardest);
+        let exponent = space.renegotiated(easiest, None, moment.elapsed);
         if exponent != space.exponent() {
             space.set_exponent(exponent);
             out.lines.difficulty(exponent);
