@@ -10,7 +10,6 @@ use crate::{
     faults::{self, Campaign, Ended, Scale},
     fleet::{Fleet, Pace, Plan},
     miner::{self, Event, Figures, MinerConfig},
-    sv2::{Endpoint, client::Device},
 };
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -21,6 +20,7 @@ use std::{
     path::PathBuf,
     time::Duration,
 };
+use stratum_v2::{Endpoint, client::Device};
 use subjects::shares::JobKind;
 use tokio::{
     signal::unix::{SignalKind, signal},

@@ -1,10 +1,8 @@
 //! Miners, nodes and faults as scenarios against a running network, and the audit that ends them.
 //!
-//! Modules stand in the order in which a scenario uses them: a way to speak Stratum V2, a miner
-//! that hashes for real and remembers every acknowledgement, many cheap ones at once, the audit that asks stream, database
-//! and slices for each of those, a whole network, what can go wrong with it, and what it costs.
-
-pub mod sv2;
+//! Modules stand in the order in which a scenario uses them: a miner that hashes for real and
+//! remembers every acknowledgement, many cheap ones at once, the audit that asks stream, database and
+//! slices for each of those, a whole network, what can go wrong with it, and what it costs.
 
 pub mod sv1;
 

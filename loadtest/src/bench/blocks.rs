@@ -9,7 +9,6 @@ use crate::{
     miner::{self, Event, MinerConfig},
     network::Network,
     node::Node,
-    sv2::client::Device,
 };
 use anyhow::{Context as _, ensure};
 use rustix::process::Signal;
@@ -19,6 +18,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
+use stratum_v2::client::Device;
 use subjects::{
     BlockHash, Payload as _,
     shares::{Accepted, JobKind},

@@ -4,7 +4,6 @@ use super::{Field, instance::Instance};
 use crate::{
     miner::{self, MinerConfig},
     network::PATIENCE,
-    sv2::{Endpoint, client::Device},
 };
 use anyhow::Context as _;
 use std::{
@@ -13,6 +12,7 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
+use stratum_v2::{Endpoint, client::Device};
 use subjects::{Lane, shares::JobKind};
 use tokio::{net::TcpStream, sync::mpsc, task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;

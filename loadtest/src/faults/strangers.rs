@@ -1,13 +1,13 @@
 //! Peers on the miners' port that are no good miners.
 
 use super::Field;
-use crate::sv2::{
-    Endpoint,
-    client::{Client, Device, Open},
-};
 use anyhow::{Context as _, ensure};
 use rand::{Rng as _, RngCore as _, SeedableRng as _, rngs::StdRng};
 use std::time::Duration;
+use stratum_v2::{
+    Endpoint,
+    client::{Client, Device, Open},
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,

@@ -2,7 +2,6 @@
 //! nothing and bounds nothing, so no pool can be cheaper.
 
 use super::{FleetError, link::Link};
-use crate::sv2::{Endpoint, client::ClientError};
 use anyhow::Context as _;
 use mining::{Identity, Network, Payee, ShareFields, Target, TipWork, WorkTemplate, judge};
 use std::{net::Ipv4Addr, sync::Arc};
@@ -18,6 +17,7 @@ use stratum_core::{
         AnyMessage, AnyMessageOwned, CommonMessages, CommonMessagesOwned, Mining, MiningOwned,
     },
 };
+use stratum_v2::{Endpoint, client::ClientError};
 use subjects::{
     Exponent,
     shares::JobKind,

@@ -1,6 +1,5 @@
 //! One channel of a fleet: its jobs, and shares that meet its target.
 
-use crate::sv2::client::Opened;
 use mining::Target;
 use sha2::{Digest as _, Sha256};
 use std::{
@@ -11,6 +10,7 @@ use stratum_core::mining_sv2::{
     MESSAGE_TYPE_SUBMIT_SHARES_EXTENDED, MESSAGE_TYPE_SUBMIT_SHARES_STANDARD, NewExtendedMiningJob,
     NewMiningJob, SetNewPrevHash, SubmitSharesSuccess,
 };
+use stratum_v2::client::Opened;
 
 /// Hashes after which a target counts as one that cannot be met at once.
 const MAX_HASHES: u32 = 1 << 22;

@@ -1,7 +1,6 @@
 //! One connection of a fleet: frames are sealed and opened without an allocation each, and many
 //! of them travel in one write.
 
-use crate::sv2::{MAX_FRAME_BYTES, TransportError, client::ClientError};
 use key_utils::{Secp256k1PublicKey, Secp256k1SecretKey};
 use std::{io::ErrorKind, net::SocketAddr, time::Duration};
 use stratum_core::{
@@ -13,6 +12,7 @@ use stratum_core::{
     },
     parsers_sv2::AnyMessageOwned,
 };
+use stratum_v2::{MAX_FRAME_BYTES, TransportError, client::ClientError};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,

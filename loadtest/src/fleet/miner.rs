@@ -1,10 +1,6 @@
 //! The task of one connection of a fleet.
 
 use super::{FleetError, Pace, Plan, channel::Channel, link::Link, tally::Tally};
-use crate::sv2::{
-    TransportError,
-    client::{ANSWER_TIMEOUT, ClientError, Opened, text},
-};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use stratum_core::{
     common_messages_sv2::{Protocol, SetupConnectionOwned},
@@ -13,6 +9,10 @@ use stratum_core::{
     parsers_sv2::{
         AnyMessage, AnyMessageOwned, CommonMessages, CommonMessagesOwned, Mining, MiningOwned,
     },
+};
+use stratum_v2::{
+    TransportError,
+    client::{ANSWER_TIMEOUT, ClientError, Opened, text},
 };
 use subjects::shares::JobKind;
 use tokio::{

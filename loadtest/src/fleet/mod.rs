@@ -14,12 +14,12 @@ mod tally;
 pub use bare::BarePool;
 pub use tally::{Latencies, Report, Tally};
 
-use crate::sv2::{Endpoint, client::ClientError};
 use anyhow::{Context as _, ensure};
 use channel::Violation;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use miner::Miner;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
+use stratum_v2::{Endpoint, client::ClientError};
 use subjects::shares::JobKind;
 use tokio::{net::lookup_host, sync::watch, task::JoinSet, time::sleep};
 use worker_runtime::clock::{Clock as _, SystemClock};

@@ -5,7 +5,7 @@ use super::{
     event::Event,
     work::{Found, Source, Work},
 };
-use crate::{ShareKey, sv2::client::Opened};
+use crate::ShareKey;
 use mining::{Prefix, Target, VERSION_MASK};
 use std::{collections::BTreeMap, time::Duration};
 use stratum_core::{
@@ -15,6 +15,7 @@ use stratum_core::{
     },
     parsers_sv2::MiningOwned,
 };
+use stratum_v2::client::Opened;
 use subjects::{BlockHash, shares::JobKind};
 
 /// Most jobs that a pool may leave open on a channel.

@@ -24,12 +24,12 @@ mod work;
 pub use event::{Event, Figures};
 pub use record::Record;
 
-use crate::sv2::{Endpoint, client::Device};
 use anyhow::Context as _;
 use backoff::Backoff;
 use hasher::Hashers;
 use session::Session;
 use std::{num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
+use stratum_v2::{Endpoint, client::Device};
 use subjects::shares::JobKind;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;

@@ -8,10 +8,10 @@ use super::{
     record::Record,
     work::Found,
 };
-use crate::sv2::client::{Client, ClientError, Open, Opened};
 use anyhow::Context as _;
 use std::{sync::Arc, time::Duration};
 use stratum_core::parsers_sv2::MiningOwned;
+use stratum_v2::client::{Client, ClientError, Open, Opened};
 use subjects::shares::JobKind;
 use tokio::{sync::mpsc, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;

@@ -1,6 +1,5 @@
 //! A pool, played step by step.
 
-use loadtest::sv2::Endpoint;
 use mining::{
     Identity, Job, Judged, Network, Payee, Prefix, ShareFields, Target, TipWork, VERSION_MASK,
     WorkTemplate, coinbase::bip34_push, judge,
@@ -21,6 +20,7 @@ use stratum_core::{
     noise_sv2::Responder,
     parsers_sv2::{AnyMessage, AnyMessageOwned, CommonMessagesOwned, MiningOwned},
 };
+use stratum_v2::Endpoint;
 use subjects::{
     BlockHash, BootEpoch, Exponent, HexBytes, Lane, Sats, Timestamp,
     shares::{JobKind, Reason},

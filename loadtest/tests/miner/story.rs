@@ -4,13 +4,13 @@ use crate::pool::{ADDRESS, DEADLINE, Desk, Pool, tip};
 use loadtest::{
     ShareKey, audit,
     miner::{self, Event, Figures, MinerConfig},
-    sv2::client::Device,
 };
 use std::{num::NonZeroU32, path::PathBuf};
 use stratum_core::{
     mining_sv2::{CloseChannelOwned, OpenMiningChannelErrorOwned},
     parsers_sv2::{AnyMessageOwned, MiningOwned},
 };
+use stratum_v2::client::Device;
 use subjects::{BootEpoch, Exponent, Lane, shares::JobKind};
 use tokio::{sync::mpsc, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;

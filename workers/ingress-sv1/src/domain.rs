@@ -1,9 +1,5 @@
 //! What the ingress decides about Stratum V1: no sockets, no bus, no clock. Time is an argument.
 
-pub mod firmware;
-
-pub mod password;
-
 pub mod closing;
 
 pub mod connection;

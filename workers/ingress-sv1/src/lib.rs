@@ -11,8 +11,6 @@
 
 mod config;
 
-pub mod wire;
-
 pub mod domain;
 
 pub mod session;

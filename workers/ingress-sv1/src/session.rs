@@ -1,11 +1,8 @@
 //! Connections: lines over a socket, plain or with TLS.
 
-use crate::{
-    domain::{
-        closing::{Closing, Fault},
-        connection::{Connection, Extranonce2, Offer, Outbox},
-    },
-    wire,
+use crate::domain::{
+    closing::{Closing, Fault},
+    connection::{Connection, Extranonce2, Offer, Outbox},
 };
 use ingress::{
     Client, Lost, Protocol, Shared, Visit,
@@ -137,7 +134,12 @@ impl Client for Miner {
         let taken = line.len() + 1;
         let line = line.trim_ascii();
         if !line.is_empty() {
-            self.connection.receive(wire::read(line)?, moment, desk, &mut self.out)?;
+            self.connection.receive(
+                stratum_v1::read(line).map_err(Fault::from)?,
+                moment,
+                desk,
+                &mut self.out,
+            )?;
         }
         Ok(Some(taken))
     }

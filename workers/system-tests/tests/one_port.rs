@@ -11,13 +11,13 @@ use ingress::{
 };
 use ingress_sv1::{domain::connection::Extranonce2, session::StratumV1};
 use ingress_sv2::{noise::Authority, session::StratumV2};
-use loadtest::sv2::{
-    Endpoint,
-    client::{Client, Device},
-};
 use std::{
     net::{Ipv4Addr, SocketAddr},
     time::Duration,
+};
+use stratum_v2::{
+    Endpoint,
+    client::{Client, Device},
 };
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},

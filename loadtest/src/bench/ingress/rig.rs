@@ -7,11 +7,11 @@ use crate::{
         own_chain::Chain,
     },
     fleet::{Fleet, Plan, Tally},
-    sv2::Endpoint,
 };
 use anyhow::Context as _;
 use serde_json::Value;
 use std::{path::Path, time::Duration};
+use stratum_v2::Endpoint;
 use subjects::shares::JobKind;
 use tokio::time::sleep;
 use worker_runtime::clock::{Clock as _, SystemClock};

@@ -2,11 +2,9 @@
 
 use super::say;
 use anyhow::Context as _;
-use loadtest::{
-    miner::{self, Event, Figures, MinerConfig},
-    sv2::{Endpoint, client::Device},
-};
+use loadtest::miner::{self, Event, Figures, MinerConfig};
 use std::{num::NonZeroU32, path::PathBuf, time::Duration};
+use stratum_v2::{Endpoint, client::Device};
 use subjects::shares::JobKind;
 use tokio::{
     signal::unix::{SignalKind, signal},

@@ -1,7 +1,7 @@
 //! What a connection ends for on Stratum V1.
 
-use crate::wire::LineFault;
 use ingress::domain::closing;
+use stratum_v1::LineFault;
 
 /// Why a connection ends.
 pub type Closing = closing::Closing<Fault>;
@@ -29,12 +29,6 @@ pub enum Fault {
 impl From<Fault> for Closing {
     fn from(fault: Fault) -> Self {
         Self::Fault(fault)
-    }
-}
-
-impl From<LineFault> for Closing {
-    fn from(fault: LineFault) -> Self {
-        Self::Fault(fault.into())
     }
 }
 

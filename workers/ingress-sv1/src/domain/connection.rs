@@ -8,10 +8,7 @@ mod share;
 
 mod work;
 
-use crate::{
-    domain::{closing::Closing, firmware::Firmware},
-    wire::{Call, Id, Inbound, Lines, Refusal},
-};
+use crate::domain::closing::Closing;
 use ingress::domain::{
     Moment,
     closing::Leaving,
@@ -25,6 +22,7 @@ use ingress::domain::{
 };
 use mining::{Prefix, prefix};
 use std::{sync::Arc, time::Duration};
+use stratum_v1::{Call, Firmware, Id, Inbound, Lines, Refusal};
 use subjects::{
     Exponent,
     sessions::{Changed, Event, NetworkClass, Protocol},

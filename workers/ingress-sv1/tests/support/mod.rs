@@ -8,12 +8,9 @@ use ingress::{
     domain::{Moment, closing::Leaving, rules::Rules, selection::Work},
     testing::desk::Counter,
 };
-use ingress_sv1::{
-    domain::{
-        closing::Closing,
-        connection::{Connection, Extranonce2, Offer, Outbox},
-    },
-    wire,
+use ingress_sv1::domain::{
+    closing::{Closing, Fault},
+    connection::{Connection, Extranonce2, Offer, Outbox},
 };
 use serde_json::Value;
 use std::{fmt::Write as _, sync::Arc};
@@ -55,9 +52,9 @@ impl Conversation {
     pub fn say(&mut self, line: &str, moment: Moment) -> Vec<String> {
         writeln!(self.text, "> {line}").unwrap();
         let mut out = Outbox::default();
-        let ended = match wire::read(line.as_bytes()) {
+        let ended = match stratum_v1::read(line.as_bytes()) {
             Ok(inbound) => self.connection.receive(inbound, moment, &mut self.desk, &mut out),
-            Err(fault) => Err(fault.into()),
+            Err(fault) => Err(Fault::from(fault).into()),
         };
         self.note(ended);
         self.tell(&mut out)

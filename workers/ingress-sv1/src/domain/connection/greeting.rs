@@ -1,10 +1,6 @@
 //! How a miner introduces itself, in whatever order.
 
 use super::{Connection, Outbox, Renumbering, Seat, Wishes, Worker};
-use crate::{
-    domain::{firmware::Firmware, password},
-    wire::{Authorize, Configure, Id, Refusal, Subscribe},
-};
 use ingress::domain::{
     Moment,
     desk::Desk,
@@ -14,6 +10,7 @@ use ingress::domain::{
 };
 use mining::prefix;
 use std::sync::Arc;
+use stratum_v1::{Authorize, Configure, Firmware, Id, Refusal, Subscribe};
 use subjects::{
     Exponent,
     sessions::Event,
@@ -237,11 +234,11 @@ impl Connection {
 impl Wishes {
     /// What a password asks for besides.
     fn and(self, password: &str) -> Self {
-        let asked = password::options(password);
+        let asked = stratum_v1::options(password);
         Self {
-            start: asked.start.map(crate::wire::Difficulty::nearest).or(self.start),
-            least: asked.least.map(crate::wire::Difficulty::at_least).or(self.least),
-            fixed: asked.fixed.map(crate::wire::Difficulty::nearest).or(self.fixed),
+            start: asked.start.map(stratum_v1::Difficulty::nearest).or(self.start),
+            least: asked.least.map(stratum_v1::Difficulty::at_least).or(self.least),
+            fixed: asked.fixed.map(stratum_v1::Difficulty::nearest).or(self.fixed),
         }
     }
 }

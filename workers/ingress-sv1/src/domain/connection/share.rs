@@ -1,10 +1,7 @@
 //! What becomes of a share, until the bus has stored it.
 
 use super::{Connection, Outbox, Renumbering, Seat};
-use crate::{
-    domain::closing::{Closing, Fault},
-    wire::{Id, Refusal, Submit},
-};
+use crate::domain::closing::{Closing, Fault};
 use ingress::domain::{
     Moment,
     desk::Desk,
@@ -14,6 +11,7 @@ use ingress::domain::{
 };
 use mining::ShareFields;
 use std::{sync::Arc, time::Duration};
+use stratum_v1::{Id, Refusal, Submit};
 use subjects::{
     sessions::Event,
     shares::{MAX_EXTRANONCE_LENGTH, Reason},

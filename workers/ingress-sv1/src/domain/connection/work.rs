@@ -1,10 +1,10 @@
 //! Jobs and targets.
 
 use super::{Connection, Outbox, Seat};
-use crate::wire::{Clean, Notify};
 use ingress::domain::{Moment, selection::Work, space::SearchSpace};
 use mining::prefix;
 use std::sync::Arc;
+use stratum_v1::{Clean, Notify};
 use subjects::{Exponent, sessions::Event};
 
 impl Connection {
@@ -49,13 +49,21 @@ impl Connection {
     fn notify(&mut self, clean: Clean, moment: Moment, out: &mut Outbox) {
         let Seat::Working(space) = &mut self.seat else { return };
         let job = space.job_on(&self.work.template);
+        let (template, payee) = (&job.template, &space.miner().payee);
+        let extranonce_length = prefix::SV1_LENGTH + self.offer.extranonce2.bytes();
+        let mut coinbase_prefix = Vec::with_capacity(template.coinbase_prefix_length());
+        // Extranonces of ours have lengths that templates are made for.
+        template.write_coinbase_prefix(&mut coinbase_prefix, job.exponent, extranonce_length);
+        let mut coinbase_suffix = Vec::with_capacity(template.coinbase_suffix_length(payee));
+        template.write_coinbase_suffix(&mut coinbase_suffix, payee);
         out.lines.notify(&Notify {
             job_id: job.id,
-            template: &job.template,
-            tip: space.tip(),
-            exponent: job.exponent,
-            extranonce_length: prefix::SV1_LENGTH + self.offer.extranonce2.bytes(),
-            payee: &space.miner().payee,
+            prevhash: &space.tip().prevhash().0,
+            coinbase_prefix: &coinbase_prefix,
+            coinbase_suffix: &coinbase_suffix,
+            merkle_path: template.merkle_path(),
+            version: template.version(),
+            nbits: space.tip().nbits(),
             ntime: space.least_ntime(moment.at),
             clean,
         });

@@ -1,6 +1,6 @@
 //! Options in the password of `mining.authorize`: `d=` to start from, `md=` at least, `fd=` fixed.
 
-use crate::wire::Difficulty;
+use crate::Difficulty;
 
 /// What a password asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -2,7 +2,7 @@
 //!
 //! What a test needs to misbehave is here too: any message at any time, any bytes as a frame.
 
-use super::{Endpoint, FrameReader, FrameWriter, TransportError, handshake};
+use crate::{Endpoint, FrameReader, FrameWriter, TransportError, handshake};
 use std::time::Duration;
 use stratum_core::{
     binary_sv2::{Str0255Owned, U256Owned},

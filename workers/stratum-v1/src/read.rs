@@ -1,6 +1,6 @@
 //! What miners send.
 
-use super::{Difficulty, Id};
+use crate::{Difficulty, Id};
 use mining::Target;
 use serde::{
     Deserialize, Deserializer,

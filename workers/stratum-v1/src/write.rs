@@ -1,7 +1,6 @@
 //! What we send: lines, one behind the other, in the order in which they must arrive.
 
-use super::difficulty::Decimal;
-use mining::{Payee, TipWork, WorkTemplate};
+use crate::difficulty::Decimal;
 use std::io::Write as _;
 use subjects::{Exponent, shares::Reason};
 
@@ -69,16 +68,18 @@ impl Refusal {
 pub struct Notify<'a> {
     /// The job's id on the connection.
     pub job_id: u32,
-    /// What the job was made from.
-    pub template: &'a WorkTemplate,
-    /// The tip that it builds on.
-    pub tip: &'a TipWork,
-    /// The exponent that its coinbase commits to.
-    pub exponent: Exponent,
-    /// Bytes of the whole extranonce, extranonce1 included.
-    pub extranonce_length: u8,
-    /// Whom output 1 names.
-    pub payee: &'a Payee,
+    /// The tip's hash, as it stands in a header.
+    pub prevhash: &'a [u8; 32],
+    /// The coinbase without witnesses, before extranonce1.
+    pub coinbase_prefix: &'a [u8],
+    /// The coinbase without witnesses, after extranonce2.
+    pub coinbase_suffix: &'a [u8],
+    /// What the coinbase's hash is hashed with on its way to the merkle root.
+    pub merkle_path: &'a [[u8; 32]],
+    /// The header's version before rolling.
+    pub version: u32,
+    /// The header's target.
+    pub nbits: u32,
     /// Where the miner's time starts, in seconds since 1970.
     pub ntime: u32,
     /// Whether all jobs before it are over.
@@ -214,44 +215,30 @@ impl Lines {
 
     /// `mining.notify`.
     pub fn notify(&mut self, job: &Notify<'_>) {
-        let Notify { job_id, template, tip, .. } = *job;
+        let Notify { job_id, version, nbits, ntime, .. } = *job;
         self.put(format_args!(
             "{{\"id\":null,\"method\":\"mining.notify\",\"params\":[\"{job_id:08x}\",\""
         ));
         // Eight words, each turned round.
-        for word in tip.prevhash().0.chunks(4) {
+        for word in job.prevhash.chunks(4) {
             for byte in word.iter().rev() {
                 self.put(format_args!("{byte:02x}"));
             }
         }
         self.put(format_args!("\",\""));
-        self.coinbase_prefix(job);
+        self.hex(job.coinbase_prefix);
         self.put(format_args!("\",\""));
-        self.coinbase_suffix(job);
+        self.hex(job.coinbase_suffix);
         self.put(format_args!("\",["));
         let mut comma = "";
-        for node in template.merkle_path() {
+        for node in job.merkle_path {
             self.put(format_args!("{comma}\""));
             self.hex(node);
             self.put(format_args!("\""));
             comma = ",";
         }
-        let (version, nbits, ntime) = (template.version(), tip.nbits(), job.ntime);
         let clean = job.clean == Clean::Drop;
         self.put(format_args!("],\"{version:08x}\",\"{nbits:08x}\",\"{ntime:08x}\",{clean}]}}\n"));
-    }
-
-    fn coinbase_prefix(&mut self, job: &Notify<'_>) {
-        let mut bytes = Vec::with_capacity(job.template.coinbase_prefix_length());
-        // Extranonces of ours have lengths that templates are made for.
-        job.template.write_coinbase_prefix(&mut bytes, job.exponent, job.extranonce_length);
-        self.hex(&bytes);
-    }
-
-    fn coinbase_suffix(&mut self, job: &Notify<'_>) {
-        let mut bytes = Vec::with_capacity(job.template.coinbase_suffix_length(job.payee));
-        job.template.write_coinbase_suffix(&mut bytes, job.payee);
-        self.hex(&bytes);
     }
 
     fn result(&mut self, id: &Id, json: &str) {
