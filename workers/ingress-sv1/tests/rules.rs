@@ -21,6 +21,8 @@ use std::num::NonZeroU32;
 use subjects::{Exponent, shares::Reason};
 use support::{Conversation, json, kinds};
 
+/// A chain whose blocks are rarer than any share here.
+const REAL: u32 = 0x1a00_ffff;
 const SUBSCRIBE: &str = r#"{"id":1,"method":"mining.subscribe","params":["x/1"]}"#;
 const CONFIGURE: &str = r#"{"id":9,"method":"mining.configure","params":[["version-rolling"],{"version-rolling.mask":"ffffffff"}]}"#;
 
@@ -144,6 +146,24 @@ fn rule_7_a_configuration_without_options_is_answered() {
     );
     let malformed = r#"{"id":1,"method":"mining.configure","params":"x"}"#;
     assert_eq!(error(&mut talk, malformed).0, 20);
+}
+
+#[test]
+fn rule_7_a_miner_at_work_is_told_a_mask_and_a_job_only_for_what_it_asked() {
+    let mut talk = mining(&Chain::new(REAL));
+    let said = talk.say(CONFIGURE, at(1));
+    assert_eq!(kinds(&said), ["result", "mining.set_version_mask", "mining.notify"]);
+    assert_eq!(kinds(&talk.say(CONFIGURE, at(2))), ["result"], "it has both");
+    let least = r#"{"id":9,"method":"mining.configure","params":[["minimum-difficulty"],{"minimum-difficulty.value":1048576}]}"#;
+    let said = talk.say(least, at(3));
+    assert_eq!(kinds(&said), ["result", "mining.set_difficulty", "mining.notify"]);
+    let masked = CONFIGURE.replace("ffffffff", "00ffe000").replace(
+        r#"[["version-rolling"],{"#,
+        r#"[["version-rolling","minimum-difficulty"],{"minimum-difficulty.value":8388608,"#,
+    );
+    let said = talk.say(&masked, at(4));
+    let once = ["result", "mining.set_version_mask", "mining.set_difficulty", "mining.notify"];
+    assert_eq!(kinds(&said), once, "one job for both");
 }
 
 #[test]

@@ -68,14 +68,19 @@ impl Connection {
             (name.as_ref(), given)
         });
         out.lines.configured(id, mask, given);
-        self.version_mask = mask.unwrap_or(self.version_mask);
         if let Some(least) = least {
             self.wishes.least = Some(least.at_least());
         }
-        if let Seat::Working(space) = &mut self.seat {
-            space.set_version_mask(self.version_mask);
-            out.lines.version_mask(self.version_mask);
+        let Some(mask) = mask.filter(|mask| *mask != self.version_mask) else {
             self.follow_wishes(None, moment, out);
+            return;
+        };
+        self.version_mask = mask;
+        let Seat::Working(space) = &mut self.seat else { return };
+        space.set_version_mask(mask);
+        out.lines.version_mask(mask);
+        // A job has the mask that it was given with.
+        if !self.follow_wishes(None, moment, out) {
             self.renew(moment, out);
         }
     }

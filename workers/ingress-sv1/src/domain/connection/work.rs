@@ -87,21 +87,24 @@ impl Connection {
         }
     }
 
-    /// Follows what the miner asks for; `start` is the target that it newly suggests.
+    /// Follows what the miner asks for; `start` is the target that it newly suggests. Says whether
+    /// that is another target, which came with a job.
     pub(super) fn follow_wishes(
         &mut self,
         start: Option<Exponent>,
         moment: Moment,
         out: &mut Outbox,
-    ) {
+    ) -> bool {
         let (easiest, hardest) = self.bounds();
-        let Seat::Working(space) = &mut self.seat else { return };
+        let Seat::Working(space) = &mut self.seat else { return false };
         space.set_hardest(hardest);
         let next = space.renegotiated(easiest, start, moment.elapsed);
-        if next != space.exponent() {
+        let is_other = next != space.exponent();
+        if is_other {
             space.set_exponent(next);
             self.retarget(moment, out);
         }
+        is_other
     }
 
     /// Tells the target, and gives a job that commits to it: a target counts from the next job on.
