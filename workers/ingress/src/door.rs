@@ -1,6 +1,7 @@
 //! The addresses where miners connect. Several ingresses of one process may have one address: what
 //! a miner speaks is told by its first bytes, and who does not speak it hands the connection on.
 
+use crate::domain::admission::TurnedAway;
 use std::{
     collections::BTreeMap,
     io,
@@ -134,12 +135,17 @@ impl Door {
         receiver
     }
 
-    /// Hands a connection on; whether there is somebody who takes it.
-    pub(crate) fn hand_on(&self, speaks: Speaks, guest: Guest) -> bool {
+    /// Hands a connection on.
+    ///
+    /// # Errors
+    ///
+    /// When nobody speaks so, or whoever does has not taken up those who came before.
+    pub(crate) fn hand_on(&self, speaks: Speaks, guest: Guest) -> Result<(), TurnedAway> {
         let takers = self.lock();
         let taker =
             takers.iter().find(|(known, taker)| known.contains(&speaks) && !taker.is_closed());
-        taker.is_some_and(|(_, taker)| taker.try_send(guest).is_ok())
+        let (_, taker) = taker.ok_or(TurnedAway::OtherProtocol)?;
+        taker.try_send(guest).map_err(|_| TurnedAway::NotReady)
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<(&'static [Speaks], mpsc::Sender<Guest>)>> {

@@ -10,7 +10,7 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::Poll,
+    task::{Context, Poll},
     time::Duration,
 };
 use tokio::{
@@ -43,6 +43,14 @@ pub(crate) struct Gate<P> {
     door: Arc<Door>,
     listener: TcpListener,
     guests: mpsc::Receiver<Guest>,
+    turn: Turn,
+}
+
+/// Who is asked first when a gate is looked at.
+#[derive(Clone, Copy, Debug)]
+enum Turn {
+    Listener,
+    Guests,
 }
 
 impl<P> Gate<P> {
@@ -53,13 +61,52 @@ impl<P> Gate<P> {
         speaks: &'static [Speaks],
     ) -> io::Result<Self> {
         let door = Door::open(address).await?;
-        Ok(Self { port, listener: door.listener()?, guests: door.join(speaks), door })
+        Ok(Self {
+            port,
+            listener: door.listener()?,
+            guests: door.join(speaks),
+            door,
+            turn: Turn::Guests,
+        })
     }
 
     /// Where it is.
     pub(crate) fn address(&self) -> io::Result<SocketAddr> {
         self.door.address()
     }
+
+    /// Who came, from the listener and from other ingresses in turn.
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Guest>> {
+        match self.turn {
+            Turn::Guests => {
+                self.turn = Turn::Listener;
+                self.poll_guests(context).map_or_else(|| self.poll_listener(context), ready)
+            }
+            Turn::Listener => {
+                self.turn = Turn::Guests;
+                let accepted = self.poll_listener(context);
+                if accepted.is_ready() {
+                    return accepted;
+                }
+                self.poll_guests(context).map_or(Poll::Pending, ready)
+            }
+        }
+    }
+
+    fn poll_guests(&mut self, context: &mut Context<'_>) -> Option<Guest> {
+        match self.guests.poll_recv(context) {
+            Poll::Ready(guest) => guest,
+            Poll::Pending => None,
+        }
+    }
+
+    fn poll_listener(&self, context: &mut Context<'_>) -> Poll<io::Result<Guest>> {
+        self.listener.poll_accept(context).map_ok(|(stream, peer)| Guest { stream, peer })
+    }
+}
+
+const fn ready(guest: Guest) -> Poll<io::Result<Guest>> {
+    Poll::Ready(Ok(guest))
 }
 
 /// What miners speak.
@@ -200,22 +247,21 @@ async fn receive<P: Protocol>(
         drop(door);
         return protocol.serve(visit, guest.stream, shared).await;
     }
-    if !door.hand_on(speaks, guest) {
-        tracing::debug!(?speaks, "nobody here speaks as a miner does");
-        shared.figures.refused("other-protocol");
+    if let Err(reason) = door.hand_on(speaks, guest) {
+        tracing::debug!(?speaks, %reason, "a connection was turned away");
+        shared.figures.turned_away(reason);
     }
 }
 
 /// The next connection at any gate. May be cancelled; then nothing is lost.
 async fn accept<P: Copy>(gates: &mut [Gate<P>]) -> io::Result<(P, Arc<Door>, Guest)> {
     poll_fn(|context| {
-        for Gate { port, door, listener, guests } in &mut *gates {
-            if let Poll::Ready(Some(guest)) = guests.poll_recv(context) {
-                return Poll::Ready(Ok((*port, Arc::clone(door), guest)));
-            }
-            if let Poll::Ready(accepted) = listener.poll_accept(context) {
-                let guest = accepted.map(|(stream, peer)| Guest { stream, peer });
-                return Poll::Ready(guest.map(|guest| (*port, Arc::clone(door), guest)));
+        for (index, gate) in gates.iter_mut().enumerate() {
+            if let Poll::Ready(guest) = gate.poll_next(context) {
+                let (port, door) = (gate.port, Arc::clone(&gate.door));
+                // Whoever comes behind this gate is asked first the next time.
+                gates.rotate_left(index + 1);
+                return Poll::Ready(guest.map(|guest| (port, door, guest)));
             }
         }
         Poll::Pending

@@ -55,6 +55,9 @@ pub enum TurnedAway {
     /// Shares wait for the bus, or there is no work.
     #[error("the ingress is not ready")]
     NotReady,
+    /// The miner speaks what nobody at this address does.
+    #[error("nobody here speaks as the miner does")]
+    OtherProtocol,
 }
 
 impl TurnedAway {
@@ -64,6 +67,7 @@ impl TurnedAway {
             Self::Full => "full",
             Self::AddressFull => "address-full",
             Self::NotReady => "not-ready",
+            Self::OtherProtocol => "other-protocol",
         }
     }
 }
