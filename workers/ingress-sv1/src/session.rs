@@ -16,7 +16,11 @@ use ingress::{
     door::Speaks,
     session,
 };
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 use subjects::Exponent;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
@@ -76,8 +80,10 @@ impl Protocol for StratumV1 {
         };
         let offer = Offer { extranonce2: self.extranonce2, floor };
         // Boxed: what a handshake needs would otherwise be part of every connection's task.
-        let handshake = Box::pin(shake_hands(stream, visit, self.tls.as_ref(), offer, &shared));
-        session::serve(Arc::clone(&shared), handshake).await;
+        let Visit { peer, speaks, place, .. } = visit;
+        let tls = self.tls.as_ref();
+        let handshake = Box::pin(shake_hands(stream, (peer, speaks), tls, offer, &shared));
+        session::serve(Arc::clone(&shared), place, handshake).await;
     }
 }
 
@@ -87,13 +93,13 @@ type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 /// Answers a TLS handshake, if the miner begins one.
 async fn shake_hands(
     stream: TcpStream,
-    visit: Visit<Port>,
+    (peer, speaks): (IpAddr, Speaks),
     tls: Option<&TlsAcceptor>,
     offer: Offer,
     shared: &Shared,
 ) -> Result<(Stream, Box<Miner>), Closing> {
     stream.set_nodelay(true).map_err(Lost::from)?;
-    let stream = if visit.speaks == Speaks::Tls {
+    let stream = if speaks == Speaks::Tls {
         let acceptor = tls.ok_or(Fault::NoTls)?;
         // Boxed: its buffers would otherwise be part of every connection's task.
         let accepted = Box::pin(acceptor.accept(stream)).await;
@@ -103,8 +109,7 @@ async fn shake_hands(
     };
     let rules = shared.rules.load_full();
     let work = Arc::clone(&shared.work.borrow());
-    let connection =
-        Connection::new(rules, offer, network_class(visit.peer), work, shared.moment());
+    let connection = Connection::new(rules, offer, network_class(peer), work, shared.moment());
     Ok((stream, Box::new(Miner { connection, out: Outbox::default() })))
 }
 

@@ -5,7 +5,7 @@ mod support;
 
 use ingress::{
     Standing,
-    domain::closing::Leaving,
+    domain::{allowance::Rate, closing::Leaving},
     port::fake::Fake,
     testing::{
         pool::{Bounds, PATIENCE, Pool},
@@ -17,7 +17,7 @@ use rustls::{
     version::{TLS12, TLS13},
 };
 use serde_json::json;
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 use subjects::{
     blocks::Claimed,
     sessions::{Changed, Event, Protocol},
@@ -122,6 +122,46 @@ async fn a_block_is_claimed_before_its_share_is_stored() {
     let claimed = pool.bus.stored::<Claimed>().remove(0);
     let work = pool.chain.work();
     mining::check_claim(&work.template, &work.tip, &claimed.header.0, &claimed.coinbase.0).unwrap();
+}
+
+#[tokio::test]
+async fn a_miner_that_says_more_than_it_may_is_answered_later_and_nobody_else_is() {
+    let messages = Rate::new(NonZeroU32::new(100).unwrap(), 20);
+    let bounds = Bounds { messages, ..Bounds::default() };
+    let pool = start(Fake::open(), HARD, bounds, None).await;
+    let (mut loud, mut quiet) = (Plain::of(&pool).await, Plain::of(&pool).await);
+    quiet.open(ADDRESS).await;
+    loud.open(ADDRESS).await;
+    let began = pool.shared.clock.monotonic();
+    for _ in 0..80 {
+        loud.say(r#"{"id":5,"method":"mining.ping","params":[]}"#).await;
+    }
+    quiet.submit(1, ADDRESS).await;
+    assert_eq!(quiet.answer().await["result"], json!(true));
+    let quiet_took = pool.shared.clock.monotonic() - began;
+    for _ in 0..80 {
+        assert_eq!(loud.answer().await["result"], json!("pong"));
+    }
+    let loud_took = pool.shared.clock.monotonic() - began;
+    assert!(loud_took >= Duration::from_millis(550), "80 messages in {loud_took:?}");
+    assert!(quiet_took < loud_took);
+}
+
+#[tokio::test]
+async fn connections_beyond_the_pace_wait_their_turn() {
+    let arrivals = Rate::new(NonZeroU32::new(2).unwrap(), 2);
+    let bounds = Bounds { arrivals, ..Bounds::default() };
+    let pool = start(Fake::open(), HARD, bounds, None).await;
+    let began = pool.shared.clock.monotonic();
+    let mut miners = Vec::new();
+    for _ in 0..4 {
+        let mut miner = Plain::of(&pool).await;
+        miner.open(ADDRESS).await;
+        miners.push(miner);
+    }
+    let took = pool.shared.clock.monotonic() - began;
+    assert!(took >= Duration::from_millis(450), "three at once, then two a second: {took:?}");
+    assert_eq!(pool.figure("sessions_open"), 4);
 }
 
 #[tokio::test]

@@ -15,7 +15,10 @@ use ingress::{
     domain::{closing::Leaving, lane::NotTaken},
     testing::work::{ADDRESS, Chain, HARD, OTHER_ADDRESS, TRIVIAL, at, rules},
 };
-use ingress_sv1::domain::{closing::Closing, connection::Extranonce2};
+use ingress_sv1::domain::{
+    closing::{Closing, Fault},
+    connection::Extranonce2,
+};
 use serde_json::{Value, json};
 use std::num::NonZeroU32;
 use subjects::{Exponent, shares::Reason};
@@ -383,6 +386,45 @@ fn rule_21_a_duplicate_is_one_whatever_its_unused_digits() {
     assert_eq!(error(&mut talk, &short.submit("4", ADDRESS)).0, 22);
     assert_eq!(error(&mut talk, &found.submit_rolled("4", ADDRESS, 0)).0, 22);
     assert_eq!(talk.rejected, [Reason::DuplicateShare; 2]);
+}
+
+#[test]
+fn rule_22_nothing_but_bad_shares_gets_work_again_then_a_reconnect_then_the_end() {
+    let mut talk = mining(&Chain::new(HARD));
+    let bad = talk.miner.find(1).submit("4", ADDRESS);
+    talk.say(&bad, at(0));
+    let mut told = Vec::new();
+    for secs in 1..=181 {
+        let lines = talk.say(&bad, at(secs));
+        for kind in kinds(&lines).into_iter().filter(|kind| kind != "result") {
+            told.push((secs, kind));
+        }
+        if talk.ended().is_some() {
+            break;
+        }
+    }
+    let told: Vec<_> = told.iter().map(|(secs, kind)| (*secs, kind.as_str())).collect();
+    let remedies =
+        [(61, "mining.set_difficulty"), (61, "mining.notify"), (121, "client.reconnect")];
+    assert_eq!(told, remedies);
+    assert_eq!(talk.ended(), Some(Closing::Fault(Fault::OnlyRejects)));
+}
+
+#[test]
+fn rule_22_a_good_share_between_bad_ones_forgives_them() {
+    let mut talk = mining(&Chain::new(HARD));
+    let bad = talk.miner.find(1).submit("4", ADDRESS);
+    talk.say(&bad, at(0));
+    for secs in 1..=400 {
+        if secs % 50 == 0 {
+            let good = talk.miner.find(u32::try_from(secs).unwrap()).submit("5", ADDRESS);
+            talk.say(&good, at(secs));
+            talk.stored(1);
+        }
+        let lines = talk.say(&bad, at(secs));
+        assert!(!kinds(&lines).contains(&"client.reconnect".to_owned()), "at {secs} s");
+        assert_eq!(talk.ended(), None);
+    }
 }
 
 #[test]

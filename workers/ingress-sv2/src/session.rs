@@ -55,7 +55,7 @@ impl Protocol for StratumV2 {
     async fn serve(self: Arc<Self>, visit: Visit<()>, stream: TcpStream, shared: Arc<Shared>) {
         // Boxed: what a handshake needs would otherwise be part of every connection's task.
         let handshake = Box::pin(shake_hands(stream, visit.peer, &self.authority, &shared));
-        session::serve(Arc::clone(&shared), handshake).await;
+        session::serve(Arc::clone(&shared), visit.place, handshake).await;
     }
 }
 

@@ -1,6 +1,9 @@
 //! The keys that every ingress has.
 
-use crate::domain::rules::Rules;
+use crate::{
+    domain::{admission::Bounds, allowance::Rate, reject_run::Patience, rules::Rules},
+    server::Capacity,
+};
 use mining::{Hashrate, Network, Policy};
 use serde::{Deserialize, Serialize};
 use std::{num::NonZeroU32, time::Duration};
@@ -65,6 +68,14 @@ pub struct Limits {
     pub max_connections: usize,
     /// Most connections of one IPv4 address or IPv6 /64: a farm behind one NAT.
     pub max_connections_per_address: usize,
+    /// Most new connections a second of one address, on average: after a rest as many as it may have
+    /// come at once, so a farm comes back whole.
+    pub max_new_connections_per_address_per_sec: NonZeroU32,
+    /// Most new connections a second of all addresses together; others wait in the kernel's queue.
+    pub max_new_connections_per_sec: NonZeroU32,
+    /// Most messages a second of one connection, on average, each KiB and a tenth of a refused user
+    /// name being one; ten seconds' worth may come at once. Above, it is not read for a while.
+    pub max_messages_per_connection_per_sec: NonZeroU32,
     /// Most open channels of one connection: a proxy's miners.
     pub max_channels_per_connection: usize,
     /// Most shares of one connection that wait for the bus; above, it is not read.
@@ -82,11 +93,46 @@ impl Default for Limits {
         Self {
             max_connections: 10_000,
             max_connections_per_address: 1_000,
+            max_new_connections_per_address_per_sec: per_sec(20),
+            max_new_connections_per_sec: per_sec(1_000),
+            max_messages_per_connection_per_sec: per_sec(200),
             max_channels_per_connection: 256,
             max_unacknowledged_per_connection: 1_024,
             max_unacknowledged: 65_536,
             max_unsent_bytes: 65_536,
         }
+    }
+}
+
+const fn per_sec(count: u32) -> NonZeroU32 {
+    match NonZeroU32::new(count) {
+        Some(count) => count,
+        None => NonZeroU32::MIN,
+    }
+}
+
+/// Seconds' worth of messages that may come at once.
+const BURST_SECS: u32 = 10;
+
+impl Limits {
+    /// How many connections are taken, and how fast.
+    pub(crate) fn capacity(&self) -> Capacity {
+        let burst = u32::try_from(self.max_connections_per_address).unwrap_or(u32::MAX);
+        let pace = self.max_new_connections_per_sec;
+        Capacity {
+            bounds: Bounds {
+                most: self.max_connections,
+                most_per_origin: self.max_connections_per_address,
+                rate_per_origin: Rate::new(self.max_new_connections_per_address_per_sec, burst),
+            },
+            pace: Rate::new(pace, pace.get()),
+        }
+    }
+
+    /// How much one connection may ask for.
+    pub(crate) const fn message_rate(&self) -> Rate {
+        let rate = self.max_messages_per_connection_per_sec;
+        Rate::new(rate, rate.get().saturating_mul(BURST_SECS))
     }
 }
 
@@ -104,6 +150,12 @@ pub struct Deadlines {
     pub idle_secs: u64,
     /// Without the miner reading a byte of what waits for it.
     pub unread_secs: u64,
+    /// Of nothing but bad shares, until work is sent again.
+    pub reject_resend_secs: u64,
+    /// Of nothing but bad shares, until the miner is asked to connect again.
+    pub reject_reconnect_secs: u64,
+    /// Of nothing but bad shares, until the miner is dropped.
+    pub reject_drop_secs: u64,
     /// A provider that says nothing for this long is passed over while another one speaks.
     pub provider_silence_secs: u64,
     /// When no provider has said for this long what the tip is, all miners are sent away.
@@ -120,6 +172,9 @@ impl Default for Deadlines {
             channel_secs: 60,
             idle_secs: 900,
             unread_secs: 30,
+            reject_resend_secs: 60,
+            reject_reconnect_secs: 120,
+            reject_drop_secs: 180,
             provider_silence_secs: 120,
             max_tip_age_secs: 1_200,
             drain_secs: 5,
@@ -175,6 +230,11 @@ impl Keys<'_> {
             setup_deadline: Duration::from_secs(deadlines.setup_secs),
             channel_deadline: Duration::from_secs(deadlines.channel_secs),
             idle_deadline: Duration::from_secs(deadlines.idle_secs),
+            reject_patience: Patience {
+                resend: Duration::from_secs(deadlines.reject_resend_secs),
+                reconnect: Duration::from_secs(deadlines.reject_reconnect_secs),
+                drop: Duration::from_secs(deadlines.reject_drop_secs),
+            },
         }
     }
 }

@@ -6,7 +6,11 @@ pub mod turns;
 
 pub mod selection;
 
+pub mod allowance;
+
 pub mod admission;
+
+pub mod reject_run;
 
 pub mod numbers;
 

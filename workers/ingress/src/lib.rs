@@ -19,6 +19,8 @@ pub mod shared;
 
 pub mod door;
 
+mod doorman;
+
 mod socket;
 
 pub mod session;
@@ -39,6 +41,7 @@ mod tenure;
 pub mod testing;
 
 pub use config::{Deadlines, Keyed, Keys, Limits, Vardiff, network_name};
+pub use doorman::Place;
 pub use figures::Figures;
 pub use server::{Protocol, Visit};
 pub use session::Client;

@@ -1,15 +1,19 @@
 //! The listener: who is let in, and the tasks of those who are.
 
 use crate::{
-    domain::admission::{Admission, Origin, TurnedAway},
+    domain::{
+        admission::{Bounds, Origin, TurnedAway},
+        allowance::{Allowance, Rate},
+    },
     door::{Door, Guest, Speaks, listen_to},
+    doorman::{Doorman, Place},
     shared::{Shared, Standing},
 };
 use std::{
     future::{Future, poll_fn},
     io,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -26,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Who came where.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Visit<P> {
     /// The port.
     pub port: P,
@@ -34,6 +38,8 @@ pub struct Visit<P> {
     pub peer: IpAddr,
     /// What it began with.
     pub speaks: Speaks,
+    /// Its place.
+    pub place: Place,
 }
 
 /// An open port.
@@ -138,24 +144,20 @@ pub struct Server<P: Protocol> {
     gates: Vec<Gate<P::Port>>,
     protocol: Arc<P>,
     shared: Arc<Shared>,
-    admission: Arc<Mutex<Admission>>,
+    doorman: Arc<Doorman>,
     sessions: JoinSet<()>,
+    /// How fast connections are taken; others wait with the kernel.
+    pace: Rate,
+    taken: Allowance,
 }
 
-/// An admitted connection's place; it is free again when this is dropped.
-struct Place {
-    admission: Arc<Mutex<Admission>>,
-    origin: Origin,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        lock(&self.admission).release(self.origin);
-    }
-}
-
-fn lock(admission: &Mutex<Admission>) -> MutexGuard<'_, Admission> {
-    admission.lock().unwrap_or_else(PoisonError::into_inner)
+/// How many connections a server takes, and how fast.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Capacity {
+    /// How many.
+    pub(crate) bounds: Bounds,
+    /// How fast, of all origins together.
+    pub(crate) pace: Rate,
 }
 
 impl<P: Protocol> Server<P> {
@@ -163,25 +165,29 @@ impl<P: Protocol> Server<P> {
     pub(crate) fn new(
         gates: Vec<Gate<P::Port>>,
         protocol: Arc<P>,
-        admission: Admission,
+        capacity: Capacity,
         shared: Arc<Shared>,
     ) -> Self {
-        let admission = Arc::new(Mutex::new(admission));
-        Self { gates, protocol, shared, admission, sessions: JoinSet::new() }
+        let Capacity { bounds, pace } = capacity;
+        let doorman = Doorman::new(bounds);
+        let (sessions, taken) = (JoinSet::new(), Allowance::default());
+        Self { gates, protocol, shared, doorman, sessions, pace, taken }
     }
 
     /// Takes connections until `stop`.
     pub async fn accept(&mut self, stop: &CancellationToken) {
         loop {
+            let pause = self.taken.pause(self.pace, self.shared.clock.monotonic());
             tokio::select! {
                 () = stop.cancelled() => return,
-                accepted = accept(&mut self.gates) => match accepted {
+                accepted = accept(&mut self.gates), if pause.is_none() => match accepted {
                     Ok((port, door, guest)) => self.take(port, door, guest),
                     Err(error) => {
                         tracing::warn!(%error, "cannot take a connection");
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                        tokio::time::sleep(ACCEPT_PAUSE).await; // time itself
                     }
                 },
+                () = tokio::time::sleep(pause.unwrap_or_default()), if pause.is_some() => {} // time itself
                 Some(ended) = self.sessions.join_next() => note(ended),
             }
         }
@@ -203,29 +209,28 @@ impl<P: Protocol> Server<P> {
     }
 
     fn take(&mut self, port: P::Port, door: Arc<Door>, guest: Guest) {
-        let place = match self.admit(guest.peer) {
+        let now = self.shared.clock.monotonic();
+        let place = match self.admit(guest.peer, now) {
             Ok(place) => place,
-            Err(reason) => {
-                tracing::debug!(%reason, "a connection was turned away");
-                return self.shared.figures.turned_away(reason);
-            }
+            Err(reason) => return turn_away(reason, &self.shared),
         };
+        self.taken.take(self.pace, 1, now);
         let (protocol, shared) = (Arc::clone(&self.protocol), Arc::clone(&self.shared));
-        self.sessions.spawn(async move {
-            receive(protocol, port, door, guest, shared).await;
-            drop(place);
-        });
+        self.sessions.spawn(receive(protocol, port, door, guest, place, shared));
     }
 
-    fn admit(&self, peer: SocketAddr) -> Result<Place, TurnedAway> {
+    fn admit(&self, peer: SocketAddr, now: Duration) -> Result<Place, TurnedAway> {
         let serving = *self.shared.standing.borrow() == Standing::Serving;
         if !serving || self.shared.queue.is_backed_up() {
             return Err(TurnedAway::NotReady);
         }
-        let origin = Origin::from(peer.ip());
-        lock(&self.admission).admit(origin)?;
-        Ok(Place { admission: Arc::clone(&self.admission), origin })
+        self.doorman.admit(Origin::from(peer.ip()), now)
     }
+}
+
+fn turn_away(reason: TurnedAway, shared: &Shared) {
+    tracing::debug!(%reason, "a connection was turned away");
+    shared.figures.turned_away(reason);
 }
 
 /// Serves a connection, or hands it on to who speaks as its miner does.
@@ -234,22 +239,26 @@ async fn receive<P: Protocol>(
     port: P::Port,
     door: Arc<Door>,
     guest: Guest,
+    mut place: Place,
     shared: Arc<Shared>,
 ) {
-    let speaks = match timeout(shared.handshake_deadline, listen_to(&guest.stream)).await {
+    let heard = tokio::select! {
+        heard = timeout(shared.handshake_deadline, listen_to(&guest.stream)) => heard,
+        () = place.lost() => return shared.figures.session_silent("evicted"),
+    };
+    let speaks = match heard {
         Ok(Ok(Some(speaks))) => speaks,
         Ok(Ok(None)) => return shared.figures.session_silent("left"),
         Ok(Err(_)) => return shared.figures.session_silent("socket"),
         Err(_) => return shared.figures.session_silent("handshake-deadline"),
     };
     if P::SPEAKS.contains(&speaks) {
-        let visit = Visit { port, peer: guest.peer.ip(), speaks };
+        let visit = Visit { port, peer: guest.peer.ip(), speaks, place };
         drop(door);
         return protocol.serve(visit, guest.stream, shared).await;
     }
     if let Err(reason) = door.hand_on(speaks, guest) {
-        tracing::debug!(?speaks, %reason, "a connection was turned away");
-        shared.figures.turned_away(reason);
+        turn_away(reason, &shared);
     }
 }
 

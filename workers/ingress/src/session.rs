@@ -3,10 +3,12 @@
 use crate::{
     domain::{
         Moment,
+        allowance::Allowance,
         closing::{Closing, Fault, Leaving},
         desk::{Desk, Tidings},
         selection::Work,
     },
+    doorman::Place,
     publisher::Reply,
     shared::{SessionDesk, Shared, Standing},
     socket::{Lost, Reading, Socket},
@@ -90,16 +92,20 @@ pub trait Client: Send {
 /// Serves one connection to its end: from the handshake, which makes a stream and a client, to the
 /// last words. The client is boxed, because a task has room for each place that something in it
 /// passes through.
-pub async fn serve<S, C, H>(shared: Arc<Shared>, handshake: H)
+pub async fn serve<S, C, H>(shared: Arc<Shared>, mut place: Place, handshake: H)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
     C: Client,
     H: Future<Output = Result<(S, Box<C>), Closing<C::Fault>>> + Send,
 {
     shared.figures.session_began();
-    let closing = match timeout(shared.handshake_deadline, handshake).await {
+    let shaken = tokio::select! {
+        shaken = timeout(shared.handshake_deadline, handshake) => shaken,
+        () = place.lost() => Ok(Err(Closing::Evicted)),
+    };
+    let closing = match shaken {
         Ok(Ok((stream, client))) => {
-            Session::new(Socket::new(stream), client, Arc::clone(&shared)).run().await
+            Session::new(Socket::new(stream), client, place, Arc::clone(&shared)).run().await
         }
         Ok(Err(closing)) => closing,
         Err(_) => Closing::HandshakeDeadline,
@@ -124,12 +130,15 @@ struct Session<S, C> {
     shared: Arc<Shared>,
     socket: Socket<S>,
     client: Box<C>,
+    place: Place,
     reply: Arc<Reply>,
     work: watch::Receiver<Arc<Work>>,
     standing: watch::Receiver<Standing>,
     /// Open channels, as far as the figures know.
     counted: usize,
     told_rtt: bool,
+    /// What its messages have used of what one connection may cost.
+    used: Allowance,
 }
 
 /// What woke a session.
@@ -139,21 +148,24 @@ enum Wake {
     Work,
     Room,
     Socket(Result<(), Lost>),
+    Evicted,
     Time,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin, C: Client> Session<S, C> {
-    fn new(socket: Socket<S>, client: Box<C>, shared: Arc<Shared>) -> Self {
+    fn new(socket: Socket<S>, client: Box<C>, place: Place, shared: Arc<Shared>) -> Self {
         let (work, standing) = (shared.work.clone(), shared.standing.clone());
         Self {
             shared,
             socket,
             client,
+            place,
             reply: Arc::default(),
             work,
             standing,
             counted: 0,
             told_rtt: false,
+            used: Allowance::default(),
         }
     }
 
@@ -192,11 +204,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin, C: Client> Session<S, C> {
     async fn wait(&mut self) -> Wake {
         let leaving = matches!(*self.standing.borrow(), Standing::Leaving(_));
         let backed_up = self.socket.unsent() > self.shared.max_unsent_bytes;
-        let reads = self.client.wants_input() && !backed_up && !leaving;
+        let resting = self.rest();
+        let reads = self.client.wants_input() && !backed_up && !leaving && resting.is_none();
         let reading = if reads { Reading::Wanted } else { Reading::Held };
         let follows = !backed_up && !leaving;
         let stalled = self.client.is_stalled() && !leaving;
-        let pause = self.pause();
+        let pause = self.pause(resting);
         tokio::select! {
             biased;
             _ = self.standing.changed() => Wake::Standing,
@@ -204,16 +217,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin, C: Client> Session<S, C> {
             Ok(()) = self.work.changed(), if follows => Wake::Work,
             () = self.shared.queue.room(), if stalled => Wake::Room,
             ready = self.socket.ready(reading) => Wake::Socket(ready),
+            () = self.place.lost() => Wake::Evicted,
             () = tokio::time::sleep(pause) => Wake::Time,
         }
     }
 
     /// Until the next deadline.
-    fn pause(&self) -> Duration {
+    fn pause(&self, resting: Option<Duration>) -> Duration {
         let deadlines = [self.client.deadline(), self.unread_deadline()];
         let next = deadlines.into_iter().flatten().min();
         let now = self.shared.clock.monotonic();
-        next.map_or(LONGEST_PAUSE, |next| next.saturating_sub(now).min(LONGEST_PAUSE))
+        let pause = next.map_or(LONGEST_PAUSE, |next| next.saturating_sub(now).min(LONGEST_PAUSE));
+        resting.map_or(pause, |rest| rest.min(pause))
+    }
+
+    /// How long the client is not heard, because it says more than a connection may.
+    fn rest(&self) -> Option<Duration> {
+        self.used.pause(self.shared.message_rate, self.shared.clock.monotonic())
     }
 
     fn unread_deadline(&self) -> Option<Duration> {
@@ -233,6 +253,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, C: Client> Session<S, C> {
             }
             Wake::Room => self.client.resume(&mut desk),
             Wake::Socket(ready) => ready?,
+            Wake::Evicted => return Err(Closing::Evicted),
         }
         self.keep_deadlines(moment)?;
         let read = self.read_messages(moment);
@@ -256,12 +277,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin, C: Client> Session<S, C> {
     fn read_messages(&mut self, moment: Moment) -> Result<(), Closing<C::Fault>> {
         let mut desk = SessionDesk::new(&self.shared, &self.reply);
         let leaving = matches!(*self.standing.borrow(), Standing::Leaving(_));
-        while self.client.wants_input() && !leaving {
+        let rate = self.shared.message_rate;
+        while self.client.wants_input()
+            && !leaving
+            && self.used.pause(rate, moment.elapsed).is_none()
+        {
+            let refused = self.client.tidings().refused.len();
             let Some(taken) = self.client.read(self.socket.received(), moment, &mut desk)? else {
                 self.socket.settle();
                 break;
             };
-            self.shared.claim(self.client.tidings());
+            let tidings = self.client.tidings();
+            self.shared.claim(tidings);
+            self.used.take(
+                rate,
+                cost(taken, tidings.refused.len().saturating_sub(refused)),
+                moment.elapsed,
+            );
             self.socket.handled(taken);
         }
         Ok(())
@@ -280,6 +312,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, C: Client> Session<S, C> {
     fn count(&mut self) {
         let channels = self.client.channels();
         if channels != self.counted {
+            self.place.establish();
             self.shared.figures.channels(self.counted, channels);
             self.counted = channels;
         }
@@ -290,6 +323,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin, C: Client> Session<S, C> {
             self.shared.figures.rtt(rtt);
         }
     }
+}
+
+/// Bytes of a message that cost as much as a message.
+const BYTES_OF_A_MESSAGE: usize = 1_024;
+/// What a refused user name costs, in messages: looking for one that is not refused is not mining.
+const COST_OF_A_REFUSAL: usize = 10;
+
+/// What a message costs, in messages.
+fn cost(bytes: usize, refusals: usize) -> u32 {
+    let refusals = refusals.saturating_mul(COST_OF_A_REFUSAL);
+    u32::try_from(1 + bytes / BYTES_OF_A_MESSAGE + refusals).unwrap_or(u32::MAX)
 }
 
 /// Bound of a pause without any deadline.

@@ -3,6 +3,7 @@
 use crate::{
     domain::{
         Moment,
+        allowance::Rate,
         closing::Leaving,
         desk::{Desk, Tidings},
         lane::{NotTaken, Taken},
@@ -58,6 +59,8 @@ pub struct Shared {
     pub handshake_deadline: Duration,
     /// Without the miner reading a byte of what waits for it.
     pub unread_deadline: Duration,
+    /// How much one connection may ask for.
+    pub message_rate: Rate,
     /// Bytes that wait for a miner, above which it is neither read nor given new jobs.
     pub max_unsent_bytes: usize,
 }

@@ -2,9 +2,8 @@
 
 use crate::{
     blocks,
-    config::{Deadlines, Keyed, Keys, Limits},
+    config::{Deadlines, Keyed, Keys},
     domain::{
-        admission::Admission,
         closing::Leaving,
         lane::Lane,
         numbers::Numbers,
@@ -133,9 +132,8 @@ impl<C: Keyed, P: Protocol> Tenure<'_, C, P> {
         let (shared, told) = self.share(&keys, epoch, told_work, told_standing, figures);
         self.spawn_follower(follower, work, Arc::clone(&standing), ends.stop.clone());
         self.spawn_tasks(&shared, told, ends);
-        let Limits { max_connections, max_connections_per_address, .. } = *keys.limits;
-        let admission = Admission::new(max_connections, max_connections_per_address);
-        let mut server = Server::new(gates, Arc::clone(self.protocol), admission, shared);
+        let capacity = keys.limits.capacity();
+        let mut server = Server::new(gates, Arc::clone(self.protocol), capacity, shared);
         server.accept(&ends.stop).await;
         standing.send_replace(Standing::Leaving(Leaving::Draining));
         server.drain(patience(keys.deadlines, lease)).await;
@@ -220,6 +218,7 @@ impl<C: Keyed, P: Protocol> Tenure<'_, C, P> {
             clock: Arc::clone(self.ctx.clock()),
             handshake_deadline: Duration::from_secs(keys.deadlines.handshake_secs),
             unread_deadline: Duration::from_secs(keys.deadlines.unread_secs),
+            message_rate: keys.limits.message_rate(),
             max_unsent_bytes: keys.limits.max_unsent_bytes,
         };
         (Arc::new(shared), Told { claims: told_claims, facts: told_facts })

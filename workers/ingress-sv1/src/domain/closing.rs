@@ -24,6 +24,9 @@ pub enum Fault {
     /// As many proofs came on one tip as are remembered, and the miner takes no other extranonce.
     #[error("too many shares on one tip")]
     Exhausted,
+    /// Nothing but bad shares came, whatever was done about it.
+    #[error("nothing but bad shares came for too long")]
+    OnlyRejects,
 }
 
 impl From<Fault> for Closing {
@@ -41,12 +44,13 @@ impl closing::Fault for Fault {
             Self::Line(LineFault::Id) => "line-id",
             Self::LineTooLong => "line-too-long",
             Self::Exhausted => "too-many-shares-on-one-tip",
+            Self::OnlyRejects => "only-rejects",
         }
     }
 
     fn is_orderly(self) -> bool {
         match self {
-            Self::Exhausted => true,
+            Self::Exhausted | Self::OnlyRejects => true,
             Self::Tls | Self::NoTls | Self::Line(_) | Self::LineTooLong => false,
         }
     }

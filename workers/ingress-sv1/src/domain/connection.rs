@@ -16,6 +16,7 @@ use ingress::domain::{
     ledger::Ledger,
     miner::Miner,
     numbers::Number,
+    reject_run::RejectRun,
     rules::Rules,
     selection::Work,
     space::{Good, SearchSpace},
@@ -130,6 +131,7 @@ pub struct Connection {
     stalled: Option<(Id, Good, Duration)>,
     /// Shares that came, good or not.
     sequence: u32,
+    bad_shares: RejectRun,
     /// Since when the miner owes its next step: subscribe, or authorize.
     waiting_since: Duration,
     heard_at: Duration,
@@ -166,6 +168,7 @@ impl Connection {
             ledger: Ledger::default(),
             stalled: None,
             sequence: 0,
+            bad_shares: RejectRun::default(),
             waiting_since: moment.elapsed,
             heard_at: moment.elapsed,
             told_at: moment.elapsed,

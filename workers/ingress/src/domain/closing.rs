@@ -37,6 +37,9 @@ pub enum Closing<F> {
     /// The handshake took too long.
     #[error("no handshake in time")]
     HandshakeDeadline,
+    /// Somebody else needed the place, and nobody mined on it.
+    #[error("a miner needed the place")]
+    Evicted,
     /// The client's first step took too long: `SetupConnection`, `mining.subscribe`.
     #[error("the client did not introduce itself in time")]
     SetupDeadline,
@@ -64,6 +67,7 @@ impl<F: Fault> Closing<F> {
             Self::Left => "left",
             Self::Socket => "socket",
             Self::HandshakeDeadline => "handshake-deadline",
+            Self::Evicted => "evicted",
             Self::SetupDeadline => "setup-deadline",
             Self::ChannelDeadline => "channel-deadline",
             Self::Idle => "idle",
@@ -78,7 +82,11 @@ impl<F: Fault> Closing<F> {
     pub fn is_orderly(self) -> bool {
         match self {
             Self::SetupDeadline | Self::ChannelDeadline | Self::Idle | Self::Leaving(_) => true,
-            Self::Left | Self::Socket | Self::HandshakeDeadline | Self::SlowReader => false,
+            Self::Left
+            | Self::Socket
+            | Self::HandshakeDeadline
+            | Self::Evicted
+            | Self::SlowReader => false,
             Self::Fault(fault) => fault.is_orderly(),
         }
     }
@@ -90,6 +98,7 @@ impl<F: Fault> Closing<F> {
             Self::Left
             | Self::Socket
             | Self::HandshakeDeadline
+            | Self::Evicted
             | Self::SetupDeadline
             | Self::ChannelDeadline
             | Self::Idle

@@ -1,5 +1,6 @@
 //! What an ingress goes by: its place in the network and its bounds.
 
+use super::reject_run::Patience;
 use mining::{Hashrate, Network, Policy};
 use std::{num::NonZeroU32, time::Duration};
 use subjects::{BootEpoch, Exponent, Lane, NodeId};
@@ -35,4 +36,6 @@ pub struct Rules {
     pub channel_deadline: Duration,
     /// Without anything heard.
     pub idle_deadline: Duration,
+    /// How long nothing but bad shares may come.
+    pub reject_patience: Patience,
 }

@@ -4,16 +4,17 @@ use super::work::{Chain, rules};
 use crate::{
     Figures, Protocol, Shared, Standing, blocks,
     domain::{
-        admission::Admission, lane::Lane, numbers::Numbers, rejections::Rejections, rules::Rules,
-        selection::Work,
+        admission, allowance::Rate, lane::Lane, numbers::Numbers, rejections::Rejections,
+        rules::Rules, selection::Work,
     },
     facts,
     port::fake::Fake,
     publisher::{self, Queue},
-    server::{Gate, Server},
+    server::{Capacity, Gate, Server},
 };
 use std::{
     net::{Ipv4Addr, SocketAddr},
+    num::NonZeroU32,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -48,6 +49,10 @@ pub struct Bounds {
     pub handshake: Duration,
     /// For the client's first step.
     pub setup: Duration,
+    /// How fast connections may come.
+    pub arrivals: Rate,
+    /// How fast a connection's messages may come.
+    pub messages: Rate,
 }
 
 impl Default for Bounds {
@@ -61,6 +66,8 @@ impl Default for Bounds {
             unread: PATIENCE,
             handshake: PATIENCE,
             setup: PATIENCE,
+            arrivals: Rate::new(NonZeroU32::MAX, 0),
+            messages: Rate::new(NonZeroU32::MAX, 0),
         }
     }
 }
@@ -128,12 +135,19 @@ impl Pool {
             clock: Arc::new(SystemClock::new()),
             handshake_deadline: bounds.handshake,
             unread_deadline: bounds.unread,
+            message_rate: bounds.messages,
             max_unsent_bytes: bounds.unsent_bytes,
         });
         let stop = CancellationToken::new();
-        let admission = Admission::new(bounds.connections, bounds.per_address);
-        let mut server =
-            Server::new(vec![gate], Arc::new(protocol), admission, Arc::clone(&shared));
+        let capacity = Capacity {
+            bounds: admission::Bounds {
+                most: bounds.connections,
+                most_per_origin: bounds.per_address,
+                rate_per_origin: bounds.arrivals,
+            },
+            pace: bounds.arrivals,
+        };
+        let mut server = Server::new(vec![gate], Arc::new(protocol), capacity, Arc::clone(&shared));
         let mut tasks = JoinSet::new();
         let stopped = stop.clone();
         tasks.spawn(async move {

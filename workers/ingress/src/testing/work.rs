@@ -2,6 +2,7 @@
 
 use crate::domain::{
     Moment,
+    reject_run::Patience,
     rules::Rules,
     selection::{Selection, Work},
 };
@@ -162,6 +163,11 @@ pub fn rules() -> Rules {
         setup_deadline: Duration::from_secs(10),
         channel_deadline: Duration::from_secs(60),
         idle_deadline: Duration::from_secs(900),
+        reject_patience: Patience {
+            resend: Duration::from_secs(60),
+            reconnect: Duration::from_secs(120),
+            drop: Duration::from_secs(180),
+        },
     }
 }
 

@@ -7,6 +7,7 @@ use ingress::domain::{
     desk::Desk,
     lane::NotTaken,
     miner::Miner,
+    reject_run::Remedy,
     space::{Good, Submission},
 };
 use mining::ShareFields;
@@ -45,7 +46,7 @@ impl Connection {
         let Some(worker) = self.workers.iter().find(|worker| *worker.user == *submit.user) else {
             out.tidings.rejected.push((None, Reason::InvalidChannelId));
             out.lines.refuse(&id, Refusal::UNAUTHORIZED);
-            return Ok(());
+            return self.after_bad_share(moment, out);
         };
         let worker = Arc::clone(&worker.miner);
         let judged = read(submit, self.offer.extranonce2.bytes()).and_then(|numbers| {
@@ -63,13 +64,14 @@ impl Connection {
         });
         match judged {
             Ok(mut good) => {
+                self.bad_shares.good();
                 out.tidings.claims.extend(good.claim.take());
                 self.hand_in(id, good, moment.elapsed, desk, out);
                 self.after_share(moment, desk, out)
             }
             Err(reason) => {
                 turn_down(&id, worker, reason, out);
-                Ok(())
+                self.after_bad_share(moment, out)
             }
         }
     }
@@ -118,6 +120,17 @@ impl Connection {
         let (space, free) = space.succeed(terms, &self.work.tip, moment);
         desk.free(free);
         self.renumber(space, moment, out);
+        Ok(())
+    }
+
+    /// Does what a run of nothing but bad shares asks for.
+    fn after_bad_share(&mut self, moment: Moment, out: &mut Outbox) -> Result<(), Closing> {
+        match self.bad_shares.bad(self.rules.reject_patience, moment.elapsed) {
+            None => {}
+            Some(Remedy::Resend) => self.start(moment, out),
+            Some(Remedy::Reconnect) => out.lines.reconnect(),
+            Some(Remedy::Drop) => return Err(Fault::OnlyRejects.into()),
+        }
         Ok(())
     }
 
