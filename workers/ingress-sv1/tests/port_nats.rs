@@ -145,6 +145,42 @@ async fn a_share_that_was_answered_is_in_the_stream_once_also_when_the_server_is
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn miners_go_to_a_successor_one_after_the_other_and_work_until_then() {
+    let stack = Stack::start().await;
+    let deadlines = Deadlines { handover_secs: 2, ..Deadlines::default() };
+    let old = Config { deadlines, ..stack.config() };
+    let new = Config { lanes: vec![Lane(12)], ..old.clone() };
+    let address = old.listen;
+    let (old, new) = (start(old), Context::detached(IngressSv1::NAME, new));
+    let mut miners = Vec::new();
+    for _ in 0..4 {
+        let mut miner = miner(address).await;
+        miner.open(ADDRESS).await;
+        miners.push(miner);
+    }
+    new.spawn("run", IngressSv1::run(new.clone()));
+    until("the successor serves", PATIENCE, async || new.is_ready()).await.unwrap();
+    old.handed_over().cancel();
+    miners[0].until("client.reconnect").await;
+    for (number, late) in miners.iter_mut().skip(1).enumerate() {
+        late.submit(u32::try_from(number).unwrap(), ADDRESS).await;
+        assert_eq!(late.answer().await["result"], json!(true), "its turn has not come");
+    }
+    for before in &mut miners {
+        assert_eq!(before.miner.extranonce1[1], 11);
+        before.until_closed().await;
+        let mut again = miner(address).await;
+        again.open(ADDRESS).await;
+        assert_eq!(again.miner.extranonce1[1], 12);
+        again.submit(7, ADDRESS).await;
+        assert_eq!(again.answer().await["result"], json!(true));
+    }
+    for ctx in [old, new] {
+        ctx.finish(PATIENCE).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rented_hashrate_has_a_port_without_anything_easy() {
     let stack = Stack::start().await;
     let config = stack.config();

@@ -160,6 +160,8 @@ pub struct Deadlines {
     pub provider_silence_secs: u64,
     /// When no provider has said for this long what the tip is, all miners are sent away.
     pub max_tip_age_secs: u64,
+    /// For connections to go, one after the other, to the process that has taken over the ports.
+    pub handover_secs: u64,
     /// For connections to end once the ingress drains: their shares are stored and acknowledged.
     pub drain_secs: u64,
 }
@@ -177,6 +179,7 @@ impl Default for Deadlines {
             reject_drop_secs: 180,
             provider_silence_secs: 120,
             max_tip_age_secs: 1_200,
+            handover_secs: 30,
             drain_secs: 5,
         }
     }

@@ -13,6 +13,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::mpsc,
 };
+use worker_runtime::handover::{self, Listener};
 
 /// What a miner speaks, by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -90,10 +91,13 @@ pub(crate) struct Guest {
 /// Guests that may wait for an ingress: a reconnect storm.
 const MAX_GUESTS: usize = 1_024;
 
+/// What a process hands its miners' sockets over as.
+const LABEL: &str = "miners";
+
 /// An address of this process.
 #[derive(Debug)]
 pub(crate) struct Door {
-    listener: std::net::TcpListener,
+    listener: Listener,
     takers: Mutex<Vec<(&'static [Speaks], mpsc::Sender<Guest>)>>,
 }
 
@@ -108,7 +112,7 @@ impl Door {
         if let Some(door) = doors.get(&address).and_then(Weak::upgrade) {
             return Ok(door);
         }
-        let listener = TcpListener::bind(address).await?.into_std()?;
+        let listener = handover::listen(LABEL, address).await?;
         let door = Arc::new(Self { listener, takers: Mutex::default() });
         if address.port() != 0 {
             doors.insert(address, Arc::downgrade(&door));

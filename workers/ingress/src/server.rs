@@ -29,6 +29,9 @@ use tokio_util::sync::CancellationToken;
 /// once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How long the last connection has to end after its turn came.
+const THINNED: Duration = Duration::from_secs(1);
+
 /// Who came where.
 #[derive(Debug)]
 pub struct Visit<P> {
@@ -190,6 +193,21 @@ impl<P: Protocol> Server<P> {
                 () = tokio::time::sleep(pause.unwrap_or_default()), if pause.is_some() => {} // time itself
                 Some(ended) = self.sessions.join_next() => note(ended),
             }
+        }
+    }
+
+    /// Takes no further connection and waits for those that are open to go in their turns, a little
+    /// longer than that takes, or until `stop`.
+    pub(crate) async fn thin_out(&mut self, over: Duration, stop: &CancellationToken) {
+        self.gates.clear();
+        let all = async {
+            while let Some(ended) = self.sessions.join_next().await {
+                note(ended);
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            _ = timeout(over.saturating_add(THINNED), all) => {}
         }
     }
 

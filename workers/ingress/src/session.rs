@@ -13,7 +13,11 @@ use crate::{
     shared::{SessionDesk, Shared, Standing},
     socket::{Lost, Reading, Socket},
 };
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::watch,
@@ -137,6 +141,8 @@ struct Session<S, C> {
     /// Open channels, as far as the figures know.
     counted: usize,
     told_rtt: bool,
+    /// Its number, which says when it goes if connections go one after the other.
+    number: u32,
     /// What its messages have used of what one connection may cost.
     used: Allowance,
 }
@@ -155,6 +161,7 @@ enum Wake {
 impl<S: AsyncRead + AsyncWrite + Unpin, C: Client> Session<S, C> {
     fn new(socket: Socket<S>, client: Box<C>, place: Place, shared: Arc<Shared>) -> Self {
         let (work, standing) = (shared.work.clone(), shared.standing.clone());
+        let number = shared.connections.fetch_add(1, Ordering::Relaxed);
         Self {
             shared,
             socket,
@@ -165,6 +172,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, C: Client> Session<S, C> {
             standing,
             counted: 0,
             told_rtt: false,
+            number,
             used: Allowance::default(),
         }
     }
@@ -190,7 +198,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, C: Client> Session<S, C> {
             if let Err(closing) = self.handle(wake) {
                 return closing;
             }
-            if let Standing::Leaving(leaving) = *self.standing.borrow_and_update()
+            self.standing.mark_unchanged();
+            if let Some(leaving) = self.leaving()
                 && self.client.unacknowledged() == 0
                 && self.socket.unsent() == 0
             {
@@ -202,7 +211,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, C: Client> Session<S, C> {
     }
 
     async fn wait(&mut self) -> Wake {
-        let leaving = matches!(*self.standing.borrow(), Standing::Leaving(_));
+        let leaving = self.leaving().is_some();
         let backed_up = self.socket.unsent() > self.shared.max_unsent_bytes;
         let resting = self.rest();
         let reads = self.client.wants_input() && !backed_up && !leaving && resting.is_none();
@@ -224,7 +233,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, C: Client> Session<S, C> {
 
     /// Until the next deadline.
     fn pause(&self, resting: Option<Duration>) -> Duration {
-        let deadlines = [self.client.deadline(), self.unread_deadline()];
+        let deadlines = [self.client.deadline(), self.unread_deadline(), self.turn()];
         let next = deadlines.into_iter().flatten().min();
         let now = self.shared.clock.monotonic();
         let pause = next.map_or(LONGEST_PAUSE, |next| next.saturating_sub(now).min(LONGEST_PAUSE));
@@ -234,6 +243,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin, C: Client> Session<S, C> {
     /// How long the client is not heard, because it says more than a connection may.
     fn rest(&self) -> Option<Duration> {
         self.used.pause(self.shared.message_rate, self.shared.clock.monotonic())
+    }
+
+    /// Why this connection is to end now, if it is.
+    fn leaving(&self) -> Option<Leaving> {
+        match *self.standing.borrow() {
+            Standing::Serving => None,
+            Standing::Thinning(thinning) => {
+                let now = self.shared.clock.monotonic();
+                (thinning.at(self.number) <= now).then_some(Leaving::Draining)
+            }
+            Standing::Leaving(leaving) => Some(leaving),
+        }
+    }
+
+    /// When this connection's turn to go comes, if it is to come.
+    fn turn(&self) -> Option<Duration> {
+        match *self.standing.borrow() {
+            Standing::Thinning(thinning) if self.leaving().is_none() => {
+                Some(thinning.at(self.number))
+            }
+            Standing::Serving | Standing::Thinning(_) | Standing::Leaving(_) => None,
+        }
     }
 
     fn unread_deadline(&self) -> Option<Duration> {
@@ -276,7 +307,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, C: Client> Session<S, C> {
     /// Handles the messages that have come, as long as the client wants them.
     fn read_messages(&mut self, moment: Moment) -> Result<(), Closing<C::Fault>> {
         let mut desk = SessionDesk::new(&self.shared, &self.reply);
-        let leaving = matches!(*self.standing.borrow(), Standing::Leaving(_));
+        let leaving = self.leaving().is_some();
         let rate = self.shared.message_rate;
         while self.client.wants_input()
             && !leaving

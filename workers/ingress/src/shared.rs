@@ -17,7 +17,7 @@ use crate::{
 };
 use arc_swap::ArcSwap;
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU32},
     time::Duration,
 };
 use subjects::{blocks::Claimed, sessions::Changed};
@@ -29,8 +29,28 @@ use worker_runtime::clock::Clock;
 pub enum Standing {
     /// They are.
     Serving,
+    /// Those who are there are, until each has gone in its turn to the process that has the ports.
+    Thinning(Thinning),
     /// They are sent away, for this reason, once their shares are stored and acknowledged.
     Leaving(Leaving),
+}
+
+/// How connections end that another process is to have: not all at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Thinning {
+    /// When it began.
+    pub since: Duration,
+    /// How long it takes.
+    pub over: Duration,
+}
+
+impl Thinning {
+    /// When the connection goes that has this number. Whichever connections there are, those that
+    /// came one after the other go far from each other (the van der Corput sequence).
+    pub fn at(&self, number: u32) -> Duration {
+        let share = (self.over.as_nanos() * u128::from(number.reverse_bits())) >> u32::BITS;
+        self.since.saturating_add(Duration::from_nanos(u64::try_from(share).unwrap_or(u64::MAX)))
+    }
 }
 
 /// What all connections share.
@@ -53,6 +73,8 @@ pub struct Shared {
     pub facts: mpsc::Sender<Changed>,
     /// The figures.
     pub figures: Figures,
+    /// Connections so far, as far as it matters who goes when.
+    pub connections: AtomicU32,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// From the connection to the end of its handshake, if its protocol has one.

@@ -15,14 +15,14 @@ use crate::{
     lease,
     publisher::{self, LaneError, Queue},
     server::{Gate, Protocol, Server},
-    shared::{Shared, Standing},
+    shared::{Shared, Standing, Thinning},
     templates::Follower,
 };
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use std::{
     future::Future,
-    sync::{Arc, Mutex, Weak},
+    sync::{Arc, Mutex, Weak, atomic::AtomicU32},
     time::Duration,
 };
 use subjects::{BootEpoch, Lane as LaneNumber, NodeId, blocks::Claimed, sessions::Changed};
@@ -48,7 +48,13 @@ pub async fn run<C: Keyed, P: Protocol>(ctx: &Context<C>, protocol: P) -> anyhow
     let bus = routed(ctx.connect(bus).await?, node);
     let protocol = Arc::new(protocol);
     ctx.ready("lane", false, "no lane is leased yet");
-    while let Some((lane, lease)) = lease::take(&bus, lanes, ctx.instance(), &ctx.stop).await? {
+    ctx.ready("listen", false, "miners cannot connect yet");
+    while !ctx.handed_over().is_cancelled() {
+        let taken = tokio::select! {
+            taken = lease::take(&bus, lanes, ctx.instance(), &ctx.stop) => taken?,
+            () = ctx.handed_over().cancelled() => None,
+        };
+        let Some((lane, lease)) = taken else { break };
         ctx.ready("lane", true, "leased");
         Tenure { ctx, bus: &bus, protocol: &protocol, lane }.run(&lease).await?;
         ctx.ready("lane", false, "the lane was given up");
@@ -134,7 +140,19 @@ impl<C: Keyed, P: Protocol> Tenure<'_, C, P> {
         self.spawn_tasks(&shared, told, ends);
         let capacity = keys.limits.capacity();
         let mut server = Server::new(gates, Arc::clone(self.protocol), capacity, shared);
-        server.accept(&ends.stop).await;
+        self.ctx.ready("listen", true, "miners may connect");
+        tokio::select! {
+            () = server.accept(&ends.stop) => {}
+            () = self.ctx.handed_over().cancelled() => {
+                let over = Duration::from_secs(keys.deadlines.handover_secs);
+                let since = self.ctx.clock().monotonic();
+                tracing::info!(lane = %self.lane, ?over, "miners go to the successor");
+                standing.send_if_modified(|standing| thin_out(standing, Thinning { since, over }));
+                server.thin_out(over, &ends.stop).await;
+                ends.stop.cancel();
+            }
+        }
+        self.ctx.ready("listen", false, "miners cannot connect any more");
         standing.send_replace(Standing::Leaving(Leaving::Draining));
         server.drain(patience(keys.deadlines, lease)).await;
         let end = if lease.lost().is_cancelled() { &ends.abandon } else { &ends.done };
@@ -215,6 +233,7 @@ impl<C: Keyed, P: Protocol> Tenure<'_, C, P> {
             claims,
             facts,
             figures,
+            connections: AtomicU32::new(0),
             clock: Arc::clone(self.ctx.clock()),
             handshake_deadline: Duration::from_secs(keys.deadlines.handshake_secs),
             unread_deadline: Duration::from_secs(keys.deadlines.unread_secs),
@@ -263,13 +282,28 @@ impl<C: Keyed, P: Protocol> Tenure<'_, C, P> {
 
 /// Follows the age of the tip, unless the ingress drains; whether anything changed.
 fn follow(standing: &mut Standing, fresh: bool) -> bool {
-    let next = if fresh { Standing::Serving } else { Standing::Leaving(Leaving::NoTip) };
-    let draining = *standing == Standing::Leaving(Leaving::Draining);
-    if draining || *standing == next {
-        return false;
-    }
+    let next = match *standing {
+        Standing::Leaving(Leaving::Draining) => return false,
+        Standing::Thinning(_) if fresh => return false,
+        Standing::Serving | Standing::Thinning(_) | Standing::Leaving(Leaving::NoTip) if fresh => {
+            Standing::Serving
+        }
+        Standing::Serving | Standing::Thinning(_) | Standing::Leaving(Leaving::NoTip) => {
+            Standing::Leaving(Leaving::NoTip)
+        }
+    };
+    let changed = *standing != next;
     *standing = next;
-    true
+    changed
+}
+
+/// Miners go in their turns, unless they all go already; whether anything changed.
+fn thin_out(standing: &mut Standing, thinning: Thinning) -> bool {
+    let serves = *standing == Standing::Serving;
+    if serves {
+        *standing = Standing::Thinning(thinning);
+    }
+    serves
 }
 
 fn patience(deadlines: &Deadlines, lease: &Lease) -> Duration {

@@ -49,6 +49,8 @@ pub(crate) struct Shell {
     pub(crate) checks: Checks,
     pub(crate) config: ArcSwap<ShellConfig>,
     pub(crate) stop: CancellationToken,
+    /// Cancelled when another process has taken over the listening sockets.
+    pub(crate) handed_over: CancellationToken,
     /// Cancelled when the grace is over: give up what is in hand.
     pub(crate) halt: CancellationToken,
     pub(crate) announced: Mutex<BTreeMap<String, String>>,
@@ -101,6 +103,7 @@ impl<C> Context<C> {
             read_only: watch::Sender::new(shell.read_only),
             config: ArcSwap::from_pointee(shell),
             stop: stop.clone(),
+            handed_over: CancellationToken::new(),
             halt: CancellationToken::new(),
             announced: Mutex::default(),
             connections: AtomicUsize::new(0),
@@ -208,6 +211,12 @@ impl<C> Context<C> {
             () = self.shell.writable() => {}
             () = self.stop.cancelled() => {}
         }
+    }
+
+    /// Cancelled when a successor has this process's listening sockets and serves: take nobody new,
+    /// and end once those who are there have gone to it.
+    pub fn handed_over(&self) -> &CancellationToken {
+        &self.shell.handed_over
     }
 
     /// Counts reloads: changes each time that [`Self::config`] may have.

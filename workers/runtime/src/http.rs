@@ -2,6 +2,7 @@
 
 use crate::{
     context::{Check, Shell},
+    handover,
     logging::{self, LevelError},
 };
 use anyhow::Context as _;
@@ -46,9 +47,11 @@ struct Announcement<'a> {
 /// Binds the listener and announces its address.
 pub(crate) async fn bind(shell: &Shell) -> anyhow::Result<TcpListener> {
     let wanted = shell.config.load().http.listen;
-    let listener = TcpListener::bind(wanted)
+    let label = format!("http-{}", shell.name);
+    let listener = handover::listen(&label, wanted)
         .await
         .with_context(|| format!("cannot listen on {wanted} (http.listen): is the port in use?"))?;
+    let listener = TcpListener::from_std(listener.try_clone()?)?;
     shell.announce("http", &listener.local_addr()?.to_string());
     Ok(listener)
 }

@@ -20,6 +20,8 @@ mod http;
 mod logging;
 mod process;
 
+pub mod handover;
+
 pub mod outcome;
 
 pub mod transform;

@@ -5,8 +5,10 @@ mod signals;
 
 use crate::{
     Context, WorkerConfig,
+    handover::{self, Heir, Predecessor},
     logging::{self, Logs},
 };
+use anyhow::Context as _;
 use launch::{Launch, Prepared, Running};
 use signals::{Signal, Signals};
 use std::{
@@ -36,6 +38,7 @@ pub trait Worker: Send + 'static {
 #[derive(Debug, Default)]
 pub struct Process {
     workers: Vec<Box<dyn Launch>>,
+    handover: Option<PathBuf>,
 }
 
 impl Process {
@@ -48,6 +51,14 @@ impl Process {
     #[must_use]
     pub fn worker<W: Worker>(mut self, config_file: Option<PathBuf>) -> Self {
         self.workers.push(launch::of::<W>(config_file));
+        self
+    }
+
+    /// Takes over the listening sockets of the process that waits at this Unix socket, if there is
+    /// one, and waits there for the next.
+    #[must_use]
+    pub fn handover(mut self, path: Option<PathBuf>) -> Self {
+        self.handover = path;
         self
     }
 
@@ -70,7 +81,7 @@ impl Process {
                 return ExitCode::from(2);
             }
         };
-        match run_all(prepared).await {
+        match run_all(prepared, self.handover.as_deref()).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 complain(&error);
@@ -139,7 +150,7 @@ pub(crate) fn install_crypto() {
     drop(rustls::crypto::ring::default_provider().install_default());
 }
 
-async fn run_all(prepared: Vec<Box<dyn Prepared>>) -> anyhow::Result<()> {
+async fn run_all(prepared: Vec<Box<dyn Prepared>>, handover: Option<&Path>) -> anyhow::Result<()> {
     install_crypto();
     let names: Vec<&str> = prepared.iter().map(|worker| worker.name()).collect();
     let logs = match prepared.first() {
@@ -147,7 +158,7 @@ async fn run_all(prepared: Vec<Box<dyn Prepared>>) -> anyhow::Result<()> {
         None => Logs::default(),
     };
     let mut running = Vec::new();
-    let result = run_until_end(prepared, &mut running).await;
+    let result = run_until_end(prepared, handover, &mut running).await;
     if let Err(error) = &result {
         tracing::error!(cause = format!("{error:#}"), "the process ends with an error");
     }
@@ -159,9 +170,14 @@ async fn run_all(prepared: Vec<Box<dyn Prepared>>) -> anyhow::Result<()> {
 /// Starts all workers, and only when all have their listeners lets them work.
 async fn run_until_end(
     prepared: Vec<Box<dyn Prepared>>,
+    handover: Option<&Path>,
     running: &mut Vec<Box<dyn Running>>,
 ) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
+    let succession = match handover {
+        Some(path) => Some(Succession::begin(path).await?),
+        None => None,
+    };
     let mut lives = Vec::new();
     for worker in prepared {
         let (handle, life) = worker.start().await?;
@@ -169,7 +185,68 @@ async fn run_until_end(
         lives.push(life);
     }
     let mut ends: JoinSet<_> = lives.into_iter().collect();
-    supervise(&mut signals, running, &mut ends).await
+    let running: &[_] = running;
+    let succession = async {
+        match succession {
+            Some(succession) => succession.relieved(running).await,
+            None => std::future::pending().await,
+        }
+    };
+    supervise(&mut signals, running, &mut ends, succession).await
+}
+
+/// This process between the one before it and the one after it.
+struct Succession {
+    path: PathBuf,
+    place: Place,
+}
+
+/// Whom the sockets are had from.
+enum Place {
+    /// Nobody: this process waits for the next from its start.
+    First(Heir),
+    /// One who waits until this process serves.
+    After(Predecessor),
+}
+
+impl Succession {
+    async fn begin(path: &Path) -> anyhow::Result<Self> {
+        let place = match handover::inherit(path).await? {
+            Some(predecessor) => Place::After(predecessor),
+            None => Place::First(wait_at(path)?),
+        };
+        Ok(Self { path: path.to_owned(), place })
+    }
+
+    /// Relieves the predecessor when all workers serve, and returns when this process is relieved.
+    async fn relieved(self, running: &[Box<dyn Running>]) -> anyhow::Result<()> {
+        let heir = match self.place {
+            Place::First(heir) => heir,
+            Place::After(predecessor) => {
+                while !running.iter().all(|worker| worker.is_ready()) {
+                    tokio::time::sleep(LOOK).await; // polls
+                }
+                let heir = wait_at(&self.path)?;
+                match predecessor.relieve().await {
+                    Ok(()) => tracing::info!("the predecessor is relieved"),
+                    Err(error) => tracing::warn!(%error, "the predecessor had ended before"),
+                }
+                heir
+            }
+        };
+        heir.relieved().await;
+        Ok(())
+    }
+}
+
+/// How often it is looked whether all workers serve.
+const LOOK: Duration = Duration::from_millis(50);
+
+fn wait_at(path: &Path) -> anyhow::Result<Heir> {
+    let hint = || {
+        format!("cannot wait for a successor at {}: is its folder there and ours?", path.display())
+    };
+    Heir::wait_at(path).with_context(hint)
 }
 
 /// Waits for workers to end and signals to come. The first error or signal drains all; the
@@ -178,9 +255,12 @@ async fn supervise(
     signals: &mut Signals,
     running: &[Box<dyn Running>],
     ends: &mut JoinSet<anyhow::Result<()>>,
+    succession: impl Future<Output = anyhow::Result<()>>,
 ) -> anyhow::Result<()> {
     let mut result = Ok(());
     let mut draining = false;
+    let mut waits = true;
+    tokio::pin!(succession);
     loop {
         tokio::select! {
             end = ends.join_next() => match end {
@@ -193,6 +273,19 @@ async fn supervise(
                     }
                 }
             },
+            relieved = &mut succession, if waits && !draining => {
+                waits = false;
+                match relieved {
+                    Ok(()) => {
+                        tracing::info!("a successor serves: hands over");
+                        running.iter().for_each(|worker| worker.hand_over());
+                    }
+                    Err(error) => {
+                        let cause = format!("{error:#}");
+                        tracing::error!(cause, "cannot hand over: the next start is not seamless");
+                    }
+                }
+            }
             signal = signals.next() => match signal {
                 Signal::Reload => running.iter().for_each(|worker| worker.reload()),
                 Signal::Stop if draining => {

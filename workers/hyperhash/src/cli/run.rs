@@ -12,6 +12,7 @@ use worker_runtime::Process;
 #[command(after_help = "Examples:
   hyperhash run share-verifier --config /etc/hyperhash/share-verifier.toml
   hyperhash run ingress-sv2 ingress-sv1 --config sv2.toml --config sv1.toml
+  hyperhash run ingress-sv1 --config sv1.toml --handover /run/hyperhash/ingress-sv1.sock
   HYPERHASH_BUS__URL=tls://core:4222 hyperhash run share-verifier --config verifier.toml
 
 Signals: TERM or INT drains, a second one ends at once; HUP reads the configuration again.")]
@@ -24,6 +25,13 @@ pub(super) struct Args {
     /// Environment variables come on top: HYPERHASH_<KEY>, nested keys with `__`.
     #[arg(long, value_name = "FILE")]
     config: Vec<PathBuf>,
+    /// Take over the listening sockets of the ingress that waits at this Unix socket, if there is
+    /// one, and wait there for the next: a restart without a refused connection
+    ///
+    /// Start the new process while the old one runs, with the same configuration. When the new one
+    /// serves, the miners of the old one go to it one after the other, and the old one ends.
+    #[arg(long, value_name = "SOCKET")]
+    handover: Option<PathBuf>,
     /// Print the effective configuration, secrets hidden, and end
     #[arg(long)]
     print_config: bool,
@@ -65,9 +73,16 @@ impl Args {
                 self.workers.iter().skip(place.saturating_add(1)).any(|other| other == name);
             anyhow::ensure!(!twice, "a worker runs once in a process; start another process");
         }
+        let hands_over = |name: &Name| matches!(name, Name::IngressSv2 | Name::IngressSv1);
+        anyhow::ensure!(
+            self.handover.is_none() || self.workers.iter().all(hands_over),
+            "only ingresses hand their sockets over; leave out --handover, or run the other \
+             workers in a process of their own"
+        );
         let files = self.config.iter().cloned().map(Some).chain(std::iter::repeat(None));
         let both = self.workers.iter().zip(files);
-        Ok(both.fold(Process::new(), |process, (name, file)| name.add(process, file)))
+        let process = Process::new().handover(self.handover.clone());
+        Ok(both.fold(process, |process, (name, file)| name.add(process, file)))
     }
 }
 
@@ -105,7 +120,17 @@ mod tests {
 
     fn args(workers: &[Name], files: usize) -> Args {
         let config = vec!["x.toml".into(); files];
-        Args { workers: workers.to_vec(), config, print_config: false }
+        Args { workers: workers.to_vec(), config, handover: None, print_config: false }
+    }
+
+    #[test]
+    fn only_ingresses_hand_over() {
+        let handover = |workers: &[Name]| {
+            Args { handover: Some("x.sock".into()), ..args(workers, 0) }.process()
+        };
+        assert!(handover(&[Name::IngressSv2, Name::IngressSv1]).is_ok());
+        let error = handover(&[Name::IngressSv2, Name::ShareVerifier]).unwrap_err().to_string();
+        assert!(error.contains("only ingresses"), "{error}");
     }
 
     #[test]

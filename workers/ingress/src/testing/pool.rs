@@ -15,7 +15,7 @@ use crate::{
 use std::{
     net::{Ipv4Addr, SocketAddr},
     num::NonZeroU32,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::AtomicU32},
     time::Duration,
 };
 use tokio::{
@@ -131,6 +131,7 @@ impl Pool {
             rejections: Arc::new(Mutex::new(Rejections::new(node, lane, epoch))),
             claims,
             facts,
+            connections: AtomicU32::new(0),
             figures: Figures::new(&metrics),
             clock: Arc::new(SystemClock::new()),
             handshake_deadline: bounds.handshake,

@@ -39,6 +39,8 @@ pub(super) type Started = (Box<dyn Running>, BoxFuture<'static, anyhow::Result<(
 /// A worker that runs.
 pub(super) trait Running: Send + Sync {
     fn reload(&self);
+    fn is_ready(&self) -> bool;
+    fn hand_over(&self);
     fn stop(&self);
     fn halt(&self);
     fn gone(&self);
@@ -142,6 +144,7 @@ async fn live<W: Worker>(
         ended.cancel();
         result
     };
+    let handed_over = context.handed_over();
     let served = async {
         let late = async {
             ended.cancelled().await;
@@ -150,6 +153,8 @@ async fn live<W: Worker>(
         tokio::select! {
             served = server => served,
             () = late => Ok(()),
+            // Who asks how this worker is means its successor, which has the socket.
+            () = handed_over.cancelled() => Ok(()),
         }
     };
     let (served, result) = tokio::join!(served, work);
@@ -172,6 +177,14 @@ impl<W: Worker> Running for Live<W> {
             let cause = format!("{error:#}");
             tracing::error!(worker = W::NAME, cause, "the new configuration is refused");
         }
+    }
+
+    fn is_ready(&self) -> bool {
+        self.context.is_ready()
+    }
+
+    fn hand_over(&self) {
+        self.context.handed_over().cancel();
     }
 
     fn stop(&self) {
