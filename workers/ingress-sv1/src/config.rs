@@ -2,6 +2,7 @@
 
 use crate::domain::connection::Extranonce2;
 use ingress::{Deadlines, Keyed, Keys, Limits, Vardiff, network_name};
+use ipnet::IpNet;
 use mining::Network;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -63,6 +64,10 @@ pub struct Config {
     /// Bytes that miners roll, `extranonce2_size`: 4 to 8.
     #[serde(default = "default_extranonce2_bytes")]
     pub extranonce2_bytes: u8,
+    /// Networks of the proxies in front of the ingress. They must begin each connection with a header
+    /// of the PROXY protocol, version 2; nobody else may.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trusted_proxies: Vec<IpNet>,
     /// Template providers, by preference.
     pub providers: Vec<ProviderId>,
     /// Variable difficulty.
@@ -139,6 +144,7 @@ impl Keyed for Config {
             lanes: &self.lanes,
             network: self.network,
             providers: &self.providers,
+            trusted_proxies: &self.trusted_proxies,
             vardiff: &self.vardiff,
             limits: &self.limits,
             deadlines: &self.deadlines,

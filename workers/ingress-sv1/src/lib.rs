@@ -15,6 +15,8 @@ pub mod domain;
 
 pub mod session;
 
+mod tls;
+
 mod worker;
 
 pub use config::{Config, Rented, Tls};

@@ -1,4 +1,5 @@
 //! Miners on real sockets against the real listener, with a bus in memory.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[cfg(test)]
 mod support;
@@ -12,15 +13,17 @@ use ingress::{
         work::{ADDRESS, HARD, OTHER_ADDRESS, TRIVIAL},
     },
 };
+use ipnet::IpNet;
+use ppp::v2::{Builder, Command, Version};
 use rustls::{
     ProtocolVersion,
     version::{TLS12, TLS13},
 };
 use serde_json::json;
-use std::{num::NonZeroU32, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU32, time::Duration};
 use subjects::{
     blocks::Claimed,
-    sessions::{Changed, Event, Protocol},
+    sessions::{Changed, Event, NetworkClass, Protocol},
     shares::Submitted,
 };
 use support::client::{Client, Plain, Trust, host, start, version};
@@ -162,6 +165,51 @@ async fn connections_beyond_the_pace_wait_their_turn() {
     let took = pool.shared.clock.monotonic() - began;
     assert!(took >= Duration::from_millis(450), "three at once, then two a second: {took:?}");
     assert_eq!(pool.figure("sessions_open"), 4);
+}
+
+/// What a proxy says before a miner's first words.
+fn header(client: [u8; 4]) -> Vec<u8> {
+    let source = SocketAddr::from((client, 4_000));
+    let pool = SocketAddr::from(([192, 0, 2, 1], 34_255));
+    let first = Version::Two | Command::Proxy;
+    Builder::with_addresses(first, ppp::v2::Protocol::Stream, (source, pool)).build().unwrap()
+}
+
+#[tokio::test]
+async fn miners_behind_a_trusted_proxy_are_bounded_each_by_its_own_address() {
+    let proxies: Vec<IpNet> = vec!["127.0.0.0/8".parse().unwrap()];
+    let bounds = Bounds { per_address: 1, proxies: proxies.leak(), ..Bounds::default() };
+    let pool = start(Fake::open(), HARD, bounds, None).await;
+    let mut miners = Vec::new();
+    for client in [[198, 51, 100, 1], [198, 51, 100, 2]] {
+        let mut stream = pool.connect().await;
+        stream.write_all(&header(client)).await.unwrap();
+        let mut miner = Client::new(stream);
+        miner.open(ADDRESS).await;
+        miner.submit(1, ADDRESS).await;
+        assert_eq!(miner.answer().await["result"], json!(true));
+        miners.push(miner);
+    }
+    let mut again = pool.connect().await;
+    again.write_all(&header([198, 51, 100, 2])).await.unwrap();
+    assert_eq!(Client::new(again).line().await, None);
+    assert_eq!(pool.figure("sessions_refused_total{reason=\"address-full\"}"), 1);
+    let mut nobody = pool.connect().await;
+    nobody.write_all(b"{\"id\":1,\"method\":\"mining.subscribe\"}\n").await.unwrap();
+    assert_eq!(Client::new(nobody).line().await, None);
+    assert_eq!(pool.figure("sessions_refused_total{reason=\"not-introduced\"}"), 1);
+    timeout(PATIENCE, pool.bus.until(|bus| bus.stored::<Changed>().len() == 2)).await.unwrap();
+    let classes = pool.bus.stored::<Changed>().into_iter().map(|fact| fact.network_class);
+    assert!(classes.eq([NetworkClass::PublicV4, NetworkClass::PublicV4]));
+}
+
+#[tokio::test]
+async fn who_is_no_trusted_proxy_speaks_for_itself() {
+    let pool = start(Fake::open(), HARD, Bounds::default(), None).await;
+    let mut stranger = pool.connect().await;
+    stranger.write_all(&header([198, 51, 100, 1])).await.unwrap();
+    assert_eq!(Client::new(stranger).line().await, None);
+    assert_eq!(pool.figure("sessions_refused_total{reason=\"other-protocol\"}"), 1);
 }
 
 #[tokio::test]

@@ -13,21 +13,24 @@ use ingress::{
 };
 use ingress_sv1::{Config, IngressSv1, Rented, Tls};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::CertificateDer};
 use serde_json::json;
 use std::{
     fs::{self, Permissions},
     net::{Ipv4Addr, SocketAddr},
     os::unix::fs::PermissionsExt,
     path::PathBuf,
+    sync::Arc,
 };
 use subjects::{
     Exponent, Lane, NodeId, Payload as _,
     sessions::{Changed, Event, Protocol},
     shares::Submitted,
 };
-use support::client::Client;
+use support::client::{Client, host};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 use worker_runtime::{
     Bus, BusConfig, Context, Worker,
     outcome::Publication,
@@ -75,6 +78,7 @@ impl Stack {
             tls: Some(self.certificate()),
             rented: Some(Rented { listen: free(), least_exponent: Exponent::clamped(20) }),
             extranonce2_bytes: 8,
+            trusted_proxies: Vec::new(),
             providers: vec![provider("main")],
             vardiff: Vardiff {
                 floor_exponent: Exponent::MIN,
@@ -87,13 +91,19 @@ impl Stack {
     }
 
     fn certificate(&self) -> Tls {
+        self.certify().1
+    }
+
+    /// Writes a new certificate, which is returned.
+    fn certify(&self) -> (CertificateDer<'static>, Tls) {
         let CertifiedKey { cert, signing_key } =
-            generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+            generate_simple_self_signed(["pool.example".to_owned()]).unwrap();
         let file = |name: &str| -> PathBuf { self.folder.path().join(name) };
         fs::write(file("miners.pem"), cert.pem()).unwrap();
         fs::write(file("miners.key"), signing_key.serialize_pem()).unwrap();
         fs::set_permissions(file("miners.key"), Permissions::from_mode(0o600)).unwrap();
-        Tls { cert_file: file("miners.pem"), key_file: file("miners.key") }
+        let tls = Tls { cert_file: file("miners.pem"), key_file: file("miners.key") };
+        (cert.der().clone(), tls)
     }
 }
 
@@ -192,6 +202,42 @@ async fn rented_hashrate_has_a_port_without_anything_easy() {
     let mut hard = miner(rented).await;
     hard.open(ADDRESS).await;
     assert!((hard.miner.difficulty - 1_048_576.0).abs() < f64::EPSILON);
+    ctx.finish(PATIENCE).await.unwrap();
+}
+
+/// Whether a miner that trusts this certificate alone comes to a handshake.
+async fn is_trusted(address: SocketAddr, certificate: &CertificateDer<'static>) -> bool {
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate.clone()).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let stream = TcpStream::connect(address).await.unwrap();
+    TlsConnector::from(Arc::new(config)).connect(host(), stream).await.is_ok()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_certificate_is_shown_after_a_reload_and_a_bad_one_never() {
+    let stack = Stack::start().await;
+    let config = stack.config();
+    let (first, _) = stack.certify();
+    let address = config.listen;
+    let ctx = start(config);
+    let plain = miner(address).await;
+    assert!(is_trusted(address, &first).await);
+    let (second, tls) = stack.certify();
+    assert!(is_trusted(address, &first).await, "nobody said that there is another one");
+    testing::reload(&ctx);
+    until("the new one is shown", PATIENCE, async || is_trusted(address, &second).await)
+        .await
+        .unwrap();
+    assert!(!is_trusted(address, &first).await);
+    fs::write(&tls.cert_file, "no certificate").unwrap();
+    testing::reload(&ctx);
+    assert!(is_trusted(address, &second).await);
+    drop(plain);
     ctx.finish(PATIENCE).await.unwrap();
 }
 

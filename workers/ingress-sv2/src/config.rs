@@ -1,6 +1,7 @@
 //! The ingress's keys.
 
 use ingress::{Deadlines, Keyed, Keys, Limits, Vardiff, network_name};
+use ipnet::IpNet;
 use mining::Network;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -56,6 +57,10 @@ pub struct Config {
     /// How long a Noise certificate is valid, in seconds. It matters at the handshake only.
     #[serde(default = "default_certificate_validity_secs")]
     pub certificate_validity_secs: u64,
+    /// Networks of the proxies in front of the ingress. They must begin each connection with a header
+    /// of the PROXY protocol, version 2; nobody else may.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trusted_proxies: Vec<IpNet>,
     /// Template providers, by preference.
     pub providers: Vec<ProviderId>,
     /// Variable difficulty.
@@ -93,6 +98,7 @@ impl Keyed for Config {
             lanes: &self.lanes,
             network: self.network,
             providers: &self.providers,
+            trusted_proxies: &self.trusted_proxies,
             vardiff: &self.vardiff,
             limits: &self.limits,
             deadlines: &self.deadlines,

@@ -83,6 +83,7 @@ impl Stack {
             authority_key_file: self.authority(),
             certificate_validity_secs: 3_600,
             providers: vec![provider("main")],
+            trusted_proxies: Vec::new(),
             vardiff: Vardiff { floor_exponent: Exponent::MIN, ..Vardiff::default() },
             limits: Limits::default(),
             deadlines: Deadlines::default(),

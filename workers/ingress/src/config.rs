@@ -2,8 +2,10 @@
 
 use crate::{
     domain::{admission::Bounds, allowance::Rate, reject_run::Patience, rules::Rules},
+    proxy::Proxies,
     server::Capacity,
 };
+use ipnet::IpNet;
 use mining::{Hashrate, Network, Policy};
 use serde::{Deserialize, Serialize};
 use std::{num::NonZeroU32, time::Duration};
@@ -29,6 +31,8 @@ pub struct Keys<'a> {
     pub network: Network,
     /// Template providers, by preference.
     pub providers: &'a [ProviderId],
+    /// Whose word for a miner's address is taken.
+    pub trusted_proxies: &'a [IpNet],
     /// Variable difficulty.
     pub vardiff: &'a Vardiff,
     /// Bounds.
@@ -115,20 +119,6 @@ const fn per_sec(count: u32) -> NonZeroU32 {
 const BURST_SECS: u32 = 10;
 
 impl Limits {
-    /// How many connections are taken, and how fast.
-    pub(crate) fn capacity(&self) -> Capacity {
-        let burst = u32::try_from(self.max_connections_per_address).unwrap_or(u32::MAX);
-        let pace = self.max_new_connections_per_sec;
-        Capacity {
-            bounds: Bounds {
-                most: self.max_connections,
-                most_per_origin: self.max_connections_per_address,
-                rate_per_origin: Rate::new(self.max_new_connections_per_address_per_sec, burst),
-            },
-            pace: Rate::new(pace, pace.get()),
-        }
-    }
-
     /// How much one connection may ask for.
     pub(crate) const fn message_rate(&self) -> Rate {
         let rate = self.max_messages_per_connection_per_sec;
@@ -214,6 +204,22 @@ impl Keys<'_> {
             return Err("a bound under `limits` is 0".to_owned());
         }
         Ok(())
+    }
+
+    /// How many connections are taken, and how fast.
+    pub(crate) fn capacity(&self) -> Capacity {
+        let limits = self.limits;
+        let burst = u32::try_from(limits.max_connections_per_address).unwrap_or(u32::MAX);
+        let pace = limits.max_new_connections_per_sec;
+        Capacity {
+            bounds: Bounds {
+                most: limits.max_connections,
+                most_per_origin: limits.max_connections_per_address,
+                rate_per_origin: Rate::new(limits.max_new_connections_per_address_per_sec, burst),
+            },
+            pace: Rate::new(pace, pace.get()),
+            proxies: Proxies::new(self.trusted_proxies),
+        }
     }
 
     /// What connections go by that open now.

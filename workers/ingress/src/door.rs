@@ -81,11 +81,33 @@ pub(crate) async fn listen_to(stream: &TcpStream) -> io::Result<Option<Speaks>> 
     }
 }
 
-/// A connection that another ingress was given.
+/// A connection that came.
 #[derive(Debug)]
 pub(crate) struct Guest {
     pub(crate) stream: TcpStream,
     pub(crate) peer: SocketAddr,
+    pub(crate) known: Known,
+}
+
+/// What is known of a connection's peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// The address that it connected from, which may be a proxy's.
+    Address,
+    /// Who it is: another ingress has looked, or its proxy has said so.
+    Miner,
+}
+
+impl Guest {
+    /// One that the kernel brought.
+    pub(crate) const fn new(stream: TcpStream, peer: SocketAddr) -> Self {
+        Self { stream, peer, known: Known::Address }
+    }
+
+    /// One whose peer is known.
+    pub(crate) const fn introduced(stream: TcpStream, peer: SocketAddr) -> Self {
+        Self { stream, peer, known: Known::Miner }
+    }
 }
 
 /// Guests that may wait for an ingress: a reconnect storm.
@@ -149,6 +171,7 @@ impl Door {
         let taker =
             takers.iter().find(|(known, taker)| known.contains(&speaks) && !taker.is_closed());
         let (_, taker) = taker.ok_or(TurnedAway::OtherProtocol)?;
+        let guest = Guest::introduced(guest.stream, guest.peer);
         taker.try_send(guest).map_err(|_| TurnedAway::NotReady)
     }
 

@@ -21,6 +21,8 @@ pub mod door;
 
 mod doorman;
 
+mod proxy;
+
 mod socket;
 
 pub mod session;

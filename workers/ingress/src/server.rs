@@ -5,8 +5,9 @@ use crate::{
         admission::{Bounds, Origin, TurnedAway},
         allowance::{Allowance, Rate},
     },
-    door::{Door, Guest, Speaks, listen_to},
+    door::{Door, Guest, Known, Speaks, listen_to},
     doorman::{Doorman, Place},
+    proxy::{Proxies, introduce},
     shared::{Shared, Standing},
 };
 use std::{
@@ -110,7 +111,7 @@ impl<P> Gate<P> {
     }
 
     fn poll_listener(&self, context: &mut Context<'_>) -> Poll<io::Result<Guest>> {
-        self.listener.poll_accept(context).map_ok(|(stream, peer)| Guest { stream, peer })
+        self.listener.poll_accept(context).map_ok(|(stream, peer)| Guest::new(stream, peer))
     }
 }
 
@@ -152,15 +153,19 @@ pub struct Server<P: Protocol> {
     /// How fast connections are taken; others wait with the kernel.
     pace: Rate,
     taken: Allowance,
+    most: usize,
+    proxies: Proxies,
 }
 
 /// How many connections a server takes, and how fast.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Capacity {
     /// How many.
     pub(crate) bounds: Bounds,
     /// How fast, of all origins together.
     pub(crate) pace: Rate,
+    /// Whose word for a miner's address is taken.
+    pub(crate) proxies: Proxies,
 }
 
 impl<P: Protocol> Server<P> {
@@ -171,10 +176,10 @@ impl<P: Protocol> Server<P> {
         capacity: Capacity,
         shared: Arc<Shared>,
     ) -> Self {
-        let Capacity { bounds, pace } = capacity;
+        let Capacity { bounds, pace, proxies } = capacity;
         let doorman = Doorman::new(bounds);
         let (sessions, taken) = (JoinSet::new(), Allowance::default());
-        Self { gates, protocol, shared, doorman, sessions, pace, taken }
+        Self { gates, protocol, shared, doorman, sessions, pace, taken, most: bounds.most, proxies }
     }
 
     /// Takes connections until `stop`.
@@ -228,22 +233,47 @@ impl<P: Protocol> Server<P> {
 
     fn take(&mut self, port: P::Port, door: Arc<Door>, guest: Guest) {
         let now = self.shared.clock.monotonic();
-        let place = match self.admit(guest.peer, now) {
-            Ok(place) => place,
-            Err(reason) => return turn_away(reason, &self.shared),
-        };
-        self.taken.take(self.pace, 1, now);
         let (protocol, shared) = (Arc::clone(&self.protocol), Arc::clone(&self.shared));
-        self.sessions.spawn(receive(protocol, port, door, guest, place, shared));
+        if guest.known == Known::Address && self.proxies.trust(guest.peer.ip()) {
+            return self.take_proxy(port, door, guest, now);
+        }
+        match admit(&shared, &self.doorman, guest.peer) {
+            Ok(place) => {
+                self.taken.take(self.pace, 1, now);
+                self.sessions.spawn(receive(protocol, port, door, guest, place, shared));
+            }
+            Err(reason) => turn_away(reason, &shared),
+        }
     }
 
-    fn admit(&self, peer: SocketAddr, now: Duration) -> Result<Place, TurnedAway> {
-        let serving = *self.shared.standing.borrow() == Standing::Serving;
-        if !serving || self.shared.queue.is_backed_up() {
-            return Err(TurnedAway::NotReady);
+    /// Takes a proxy's connection, which has a place once it is known whose it is.
+    fn take_proxy(&mut self, port: P::Port, door: Arc<Door>, guest: Guest, now: Duration) {
+        let (protocol, shared) = (Arc::clone(&self.protocol), Arc::clone(&self.shared));
+        // Those who have a place, and as many who do not say yet whose they are.
+        if self.sessions.len() >= self.most.saturating_mul(2) {
+            return turn_away(TurnedAway::Full, &shared);
         }
-        self.doorman.admit(Origin::from(peer.ip()), now)
+        self.taken.take(self.pace, 1, now);
+        let doorman = Arc::clone(&self.doorman);
+        self.sessions.spawn(async move {
+            let introduced = timeout(shared.handshake_deadline, introduce(guest)).await;
+            let Ok(Ok(guest)) = introduced else {
+                return turn_away(TurnedAway::NotIntroduced, &shared);
+            };
+            match admit(&shared, &doorman, guest.peer) {
+                Ok(place) => receive(protocol, port, door, guest, place, shared).await,
+                Err(reason) => turn_away(reason, &shared),
+            }
+        });
     }
+}
+
+fn admit(shared: &Shared, doorman: &Arc<Doorman>, peer: SocketAddr) -> Result<Place, TurnedAway> {
+    let serving = *shared.standing.borrow() == Standing::Serving;
+    if !serving || shared.queue.is_backed_up() {
+        return Err(TurnedAway::NotReady);
+    }
+    doorman.admit(Origin::from(peer.ip()), shared.clock.monotonic())
 }
 
 fn turn_away(reason: TurnedAway, shared: &Shared) {

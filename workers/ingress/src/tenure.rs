@@ -138,7 +138,7 @@ impl<C: Keyed, P: Protocol> Tenure<'_, C, P> {
         let (shared, told) = self.share(&keys, epoch, told_work, told_standing, figures);
         self.spawn_follower(follower, work, Arc::clone(&standing), ends.stop.clone());
         self.spawn_tasks(&shared, told, ends);
-        let capacity = keys.limits.capacity();
+        let capacity = keys.capacity();
         let mut server = Server::new(gates, Arc::clone(self.protocol), capacity, shared);
         self.ctx.ready("listen", true, "miners may connect");
         tokio::select! {

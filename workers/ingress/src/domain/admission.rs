@@ -60,6 +60,9 @@ pub enum TurnedAway {
     /// Shares wait for the bus, or there is no work.
     #[error("the ingress is not ready")]
     NotReady,
+    /// A proxy did not say for whom it speaks.
+    #[error("a trusted proxy sent no header of the PROXY protocol, version 2")]
+    NotIntroduced,
     /// The miner speaks what nobody at this address does.
     #[error("nobody here speaks as the miner does")]
     OtherProtocol,
@@ -73,6 +76,7 @@ impl TurnedAway {
             Self::AddressFull => "address-full",
             Self::TooOften => "too-often",
             Self::NotReady => "not-ready",
+            Self::NotIntroduced => "not-introduced",
             Self::OtherProtocol => "other-protocol",
         }
     }

@@ -9,9 +9,11 @@ use crate::{
     },
     facts,
     port::fake::Fake,
+    proxy::Proxies,
     publisher::{self, Queue},
     server::{Capacity, Gate, Server},
 };
+use ipnet::IpNet;
 use std::{
     net::{Ipv4Addr, SocketAddr},
     num::NonZeroU32,
@@ -49,6 +51,8 @@ pub struct Bounds {
     pub handshake: Duration,
     /// For the client's first step.
     pub setup: Duration,
+    /// Whose word for a miner's address is taken.
+    pub proxies: &'static [IpNet],
     /// How fast connections may come.
     pub arrivals: Rate,
     /// How fast a connection's messages may come.
@@ -66,6 +70,7 @@ impl Default for Bounds {
             unread: PATIENCE,
             handshake: PATIENCE,
             setup: PATIENCE,
+            proxies: &[],
             arrivals: Rate::new(NonZeroU32::MAX, 0),
             messages: Rate::new(NonZeroU32::MAX, 0),
         }
@@ -147,6 +152,7 @@ impl Pool {
                 rate_per_origin: bounds.arrivals,
             },
             pace: bounds.arrivals,
+            proxies: Proxies::new(bounds.proxies),
         };
         let mut server = Server::new(vec![gate], Arc::new(protocol), capacity, Arc::clone(&shared));
         let mut tasks = JoinSet::new();

@@ -33,6 +33,12 @@ pub fn context(name: &'static str) -> Context<()> {
     Context::detached(name, ())
 }
 
+/// Reads the configuration again, which is the same.
+pub fn reload<C: Clone>(ctx: &Context<C>) {
+    let shell = ctx.shell().config.load().as_ref().clone();
+    ctx.reloaded(ctx.config.load().as_ref().clone(), shell);
+}
+
 /// A connection to a server under a worker's name.
 pub async fn bus(server: &nats::Server, name: &'static str) -> anyhow::Result<Bus> {
     Ok(context(name).connect(&BusConfig::new(server.url())).await?)
