@@ -5,7 +5,7 @@
 mod support;
 
 use ingress::{
-    domain::lane::NotTaken,
+    domain::{lane::NotTaken, rules::Rules},
     testing::work::{ADDRESS, Chain, HARD, OTHER_ADDRESS, TRIVIAL, at, rules},
 };
 use ingress_sv2::domain::closing::Closing;
@@ -16,6 +16,7 @@ use stratum_core::{
     mining_sv2::{OpenExtendedMiningChannelOwned, SetCustomMiningJobOwned},
     parsers_sv2::{AnyMessageOwned, MiningOwned},
 };
+use subjects::Exponent;
 use support::{
     client::{
         ANY_TARGET, close, frame, hash_rate, open_extended, open_standard, setup, setup_message,
@@ -278,22 +279,44 @@ fn a_tip_starts_the_job_that_was_sent_before_it() {
 }
 
 #[test]
-fn of_many_jobs_on_one_tip_the_last_eight_are_taken() {
+fn a_job_is_taken_for_sixteen_seconds_after_its_successor() {
+    let mut chain = Chain::new(HARD);
+    // So few shares would ease the target, which would be another successor.
+    let rules = Rules { floor: Exponent::clamped(-24), ..rules() };
+    let mut talk = Conversation::new(rules, chain.work(), at(0));
+    talk.say(setup_message(setup()), at(0));
+    talk.say(open_extended(1, ADDRESS, -24), at(1));
+    talk.follow(chain.refresh(), at(100));
+    talk.follow(chain.refresh(), at(110));
+    let channel = talk.channels[0].clone();
+    let mut nonce = 0;
+    let mut is_taken = |talk: &mut Conversation, job: usize, secs: u64| {
+        nonce += 1 << 20;
+        let before = talk.desk.taken.len();
+        talk.say(submit(channel.mine(&channel.active[job], nonce)), at(secs));
+        talk.stored(1);
+        talk.desk.taken.len() > before
+    };
+    assert!(is_taken(&mut talk, 0, 115) && is_taken(&mut talk, 1, 115));
+    assert!(!is_taken(&mut talk, 0, 116), "its successor started at 100");
+    assert!(talk.text.contains("stale-share"), "{}", talk.text);
+    assert!(is_taken(&mut talk, 1, 125) && !is_taken(&mut talk, 1, 126));
+    assert!(is_taken(&mut talk, 2, 3_000), "the newest has no successor");
+}
+
+#[test]
+fn of_many_jobs_in_a_burst_sixty_four_are_taken() {
     let mut chain = Chain::new(HARD);
     let mut talk = mining(&chain, -24);
-    for secs in 2..=10 {
-        talk.follow(chain.refresh(), at(secs));
+    for _ in 0..64 {
+        talk.follow(chain.refresh(), at(2));
     }
     let channel = talk.channels[0].clone();
-    let mut answers = Vec::new();
-    for (place, job) in channel.active.iter().enumerate() {
-        talk.text.clear();
-        talk.say(submit(channel.mine(job, u32::try_from(place).unwrap() << 20)), at(11));
-        answers.push(talk.text.contains("stale-share"));
-    }
-    let mut expected = vec![false; 10];
-    expected[..2].fill(true);
-    assert_eq!(answers, expected);
+    assert_eq!(channel.active.len(), 65);
+    talk.say(submit(channel.mine(&channel.active[0], 0)), at(3));
+    assert!(talk.desk.taken.is_empty() && talk.text.contains("stale-share"));
+    talk.say(submit(channel.mine(&channel.active[1], 1 << 20)), at(3));
+    assert_eq!(talk.desk.taken.len(), 1);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use ingress::domain::{
 use mining::{Prefix, SV2_EXTRANONCE_LENGTH, SV2_ROLLED_LENGTH, ShareFields, WorkTemplate};
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 use subjects::{
-    Exponent, Timestamp,
+    Exponent,
     shares::{Extranonce, JobKind, Reason},
 };
 
@@ -74,7 +74,7 @@ impl Channel {
         };
         let mut channel = Self { id, space: SearchSpace::new(terms, &work.tip, moment) };
         channel.say_opened(request_id, frames);
-        channel.enter_tip(work, moment.at, frames);
+        channel.enter_tip(work, moment, frames);
         channel.prepare(work, frames);
         Some(channel)
     }
@@ -113,18 +113,18 @@ impl Channel {
     }
 
     /// Catches up with the work that is current, whatever happened in between.
-    pub fn follow(&mut self, work: &Work, at: Timestamp, frames: &mut Frames) {
+    pub fn follow(&mut self, work: &Work, moment: Moment, frames: &mut Frames) {
         let current = self.space.jobs().current();
         if self.space.tip().prevhash() != work.tip.prevhash() {
-            self.enter_tip(work, at, frames);
+            self.enter_tip(work, moment, frames);
         } else if current.is_none_or(|job| job.template.id() != work.template.id()) {
-            self.start_job(&work.template, at, frames);
+            self.start_job(&work.template, moment, frames);
         }
         self.prepare(work, frames);
     }
 
     /// Starts the pre-sent job of this tip, or sends and starts one.
-    fn enter_tip(&mut self, work: &Work, at: Timestamp, frames: &mut Frames) {
+    fn enter_tip(&mut self, work: &Work, moment: Moment, frames: &mut Frames) {
         self.space.enter(&work.tip);
         let exponent = self.space.limits().clamp(self.space.exponent());
         let ready =
@@ -142,8 +142,8 @@ impl Channel {
                 frames.set_target(self.id, exponent);
             }
         }
-        if let Some(id) = self.space.activate() {
-            frames.new_prevhash(self.id, id, self.space.tip(), self.space.least_ntime(at));
+        if let Some(id) = self.space.activate(moment.elapsed) {
+            frames.new_prevhash(self.id, id, self.space.tip(), self.space.least_ntime(moment.at));
         }
     }
 
@@ -157,7 +157,7 @@ impl Channel {
 
     /// Gives the channel another target. Raised: target first, job after, so that no share misses
     /// the target that its job commits to. Eased: job first. A job that waits is replaced.
-    fn retarget(&mut self, exponent: Exponent, at: Timestamp, frames: &mut Frames) {
+    fn retarget(&mut self, exponent: Exponent, moment: Moment, frames: &mut Frames) {
         let raised = exponent > self.space.exponent();
         self.space.set_exponent(exponent);
         if raised {
@@ -165,7 +165,7 @@ impl Channel {
         }
         let template = |job: &Job| Arc::clone(&job.template);
         if let Some(template) = self.space.jobs().current().map(template) {
-            self.start_job(&template, at, frames);
+            self.start_job(&template, moment, frames);
         }
         if !raised {
             frames.set_target(self.id, exponent);
@@ -178,7 +178,7 @@ impl Channel {
     /// Adjusts the target to the shares that came; whether it changed.
     pub fn adjust(&mut self, rules: &Rules, moment: Moment, frames: &mut Frames) -> bool {
         let next = self.space.decide(rules, moment.elapsed);
-        self.take_target(next, moment.at, frames)
+        self.take_target(next, moment, frames)
     }
 
     /// Takes a client's word for its hashrate and for the easiest target that it accepts; whether
@@ -191,14 +191,14 @@ impl Channel {
         frames: &mut Frames,
     ) -> bool {
         let next = self.space.renegotiated(easiest, exponent, moment.elapsed);
-        self.take_target(next, moment.at, frames)
+        self.take_target(next, moment, frames)
     }
 
-    fn take_target(&mut self, next: Exponent, at: Timestamp, frames: &mut Frames) -> bool {
+    fn take_target(&mut self, next: Exponent, moment: Moment, frames: &mut Frames) -> bool {
         if next == self.space.exponent() {
             return false;
         }
-        self.retarget(next, at, frames);
+        self.retarget(next, moment, frames);
         true
     }
 
@@ -233,10 +233,10 @@ impl Channel {
         self.space.submit(&submission, rules, work, moment)
     }
 
-    fn start_job(&mut self, template: &Arc<WorkTemplate>, at: Timestamp, frames: &mut Frames) {
-        let min_ntime = Some(self.space.least_ntime(at));
+    fn start_job(&mut self, template: &Arc<WorkTemplate>, moment: Moment, frames: &mut Frames) {
+        let min_ntime = Some(self.space.least_ntime(moment.at));
         let job = self.send_job(template, min_ntime, frames);
-        self.space.start(job);
+        self.space.start(job, moment.elapsed);
     }
 
     fn send_future(&mut self, template: &Arc<WorkTemplate>, frames: &mut Frames) {

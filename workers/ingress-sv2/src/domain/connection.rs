@@ -230,7 +230,7 @@ impl Connection {
     pub fn follow(&mut self, work: Arc<Work>, moment: Moment, out: &mut Outbox) {
         self.work = work;
         for channel in self.channels.values_mut() {
-            channel.follow(&self.work, moment.at, &mut out.frames);
+            channel.follow(&self.work, moment, &mut out.frames);
         }
     }
 

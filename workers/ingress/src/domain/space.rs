@@ -147,19 +147,24 @@ impl SearchSpace {
     }
 
     /// Starts the job that waited for its tip; its id.
-    pub fn activate(&mut self) -> Option<u32> {
-        self.jobs.activate()
+    pub fn activate(&mut self, now: Duration) -> Option<u32> {
+        self.jobs.activate(now)
     }
 
-    /// A job at the target in force, on a template. It counts once it is given to
-    /// [`SearchSpace::start`] or [`SearchSpace::wait`].
-    pub fn job_on(&mut self, template: &Arc<WorkTemplate>) -> Job {
+    /// A job at the target in force, on a template, with the next id of this search space. It
+    /// counts once it is given to [`SearchSpace::start`] or [`SearchSpace::wait`].
+    pub fn job_on(&self, template: &Arc<WorkTemplate>) -> Job {
+        self.job(self.jobs.next_id(), template)
+    }
+
+    /// The same with another `id`, which no job of this search space may have had.
+    pub fn job(&self, id: u32, template: &Arc<WorkTemplate>) -> Job {
         let merkle_root = match self.terms.kind {
             JobKind::Extended => None,
             JobKind::Standard => Some(Box::new(self.merkle_root(template))),
         };
         Job {
-            id: self.jobs.next_id(),
+            id,
             template: Arc::clone(template),
             exponent: self.terms.exponent,
             version_mask: self.terms.version_mask & template.version_mask(),
@@ -168,9 +173,9 @@ impl SearchSpace {
         }
     }
 
-    /// A job that is started at once.
-    pub fn start(&mut self, job: Job) {
-        self.jobs.start(job);
+    /// A job that is started at once, at `now`.
+    pub fn start(&mut self, job: Job, now: Duration) {
+        self.jobs.start(job, now);
     }
 
     /// A job that waits for its tip.
@@ -249,7 +254,7 @@ impl SearchSpace {
         work: &Work,
         moment: Moment,
     ) -> Result<Good, Reason> {
-        let job = self.jobs.find_mut(share.job_id)?;
+        let job = self.jobs.find_mut(share.job_id, moment.elapsed)?;
         let facts = facts(&self.terms, job.exponent, job.version_mask);
         let fields = &share.fields;
         let judged = match job.merkle_root.as_deref() {
