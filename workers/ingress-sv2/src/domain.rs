@@ -2,6 +2,8 @@
 
 pub mod closing;
 
+pub mod codes;
+
 pub mod setup;
 
 pub mod channel;

@@ -2,15 +2,15 @@
 
 use super::{Connection, Outbox};
 use crate::{
-    domain::ledger::{Answer, acknowledge},
+    domain::{
+        codes::{PROOFS_EXHAUSTED, share_error},
+        ledger::{Answer, acknowledge},
+    },
     wire::Submit,
 };
 use ingress::domain::{Moment, desk::Desk, lane::NotTaken, miner::Miner, space::Good};
 use std::{sync::Arc, time::Duration};
 use subjects::{sessions::Event, shares::Reason};
-
-/// Why a channel is closed that has handed in as many proofs on one tip as are remembered.
-const PROOFS_EXHAUSTED: &str = "too-many-shares-on-one-tip";
 
 impl Connection {
     pub(super) fn share(
@@ -22,8 +22,9 @@ impl Connection {
     ) {
         let id = share.channel_id;
         let Some(channel) = self.channels.get_mut(&id) else {
-            out.frames.share_error(id, share.sequence_number, Reason::InvalidChannelId.code());
-            out.tidings.rejected.push((None, Reason::InvalidChannelId));
+            let reason = Reason::InvalidChannelId;
+            out.frames.share_error(id, share.sequence_number, share_error(reason));
+            out.tidings.rejected.push((None, reason));
             return;
         };
         match channel.submit(share, &self.rules, &self.work, moment) {
@@ -90,6 +91,6 @@ impl Connection {
 }
 
 fn turn_down(id: u32, sequence: u32, miner: Arc<Miner>, reason: Reason, out: &mut Outbox) {
-    out.frames.share_error(id, sequence, reason.code());
+    out.frames.share_error(id, sequence, share_error(reason));
     out.tidings.rejected.push((Some(miner), reason));
 }
