@@ -5,7 +5,7 @@
 mod support;
 
 use ingress::{
-    domain::{lane::NotTaken, rules::Rules},
+    domain::{closing::Leaving, lane::NotTaken, rules::Rules},
     testing::work::{ADDRESS, Chain, HARD, OTHER_ADDRESS, TRIVIAL, at, rules},
 };
 use ingress_sv2::domain::closing::Closing;
@@ -20,9 +20,9 @@ use subjects::Exponent;
 use support::{
     client::{
         ANY_TARGET, close, frame, hash_rate, open_extended, open_standard, setup, setup_message,
-        standard, submit, text, update,
+        standard, submit, text, translator, update,
     },
-    transcript::Conversation,
+    transcript::{Conversation, describe},
 };
 
 /// A conversation that begins with a setup.
@@ -485,4 +485,24 @@ fn a_harder_chain_than_the_target_eases_the_target_with_the_tip() {
     chain.set_nbits(0x1e00_ffff);
     talk.follow(chain.next_block(), at(3));
     assert_snapshot!(talk.text);
+}
+
+#[test]
+fn who_drains_asks_those_to_come_back_who_can_bear_it() {
+    let chain = Chain::new(HARD);
+    let told = |client: SetupConnectionOwned, leaving: Leaving| {
+        let mut talk = Conversation::new(rules(), chain.work(), at(0));
+        talk.say(setup_message(client), at(0));
+        talk.farewell(leaving).iter().map(describe).collect::<Vec<_>>()
+    };
+    let reconnect = ["Reconnect host \"\" port 0"];
+    assert_eq!(told(setup(), Leaving::Draining), reconnect);
+    let pool = SetupConnectionOwned { hardware_version: text("Job Declarator"), ..translator() };
+    assert_eq!(told(pool, Leaving::Draining), reconnect);
+    assert!(told(translator(), Leaving::Draining).is_empty());
+    let shouting = SetupConnectionOwned { vendor: text("sri"), ..translator() };
+    assert!(told(shouting, Leaving::Draining).is_empty());
+    assert!(told(setup(), Leaving::NoTip).is_empty(), "nobody is called back to no work");
+    let mut nobody = Conversation::new(rules(), chain.work(), at(0));
+    assert!(nobody.farewell(Leaving::Draining).is_empty(), "nobody knows yet who that is");
 }

@@ -17,6 +17,7 @@ use crate::{
 };
 use ingress::domain::{
     Moment,
+    closing::Leaving,
     desk::{Desk, Tidings},
     ledger::Ledger,
     rules::Rules,
@@ -231,6 +232,18 @@ impl Connection {
         self.work = work;
         for channel in self.channels.values_mut() {
             channel.follow(&self.work, moment, &mut out.frames);
+        }
+    }
+
+    /// All miners are sent away: says so, once all that is owed was answered, to those who can
+    /// bear it. To others the connection's end says all.
+    pub fn farewell(&self, leaving: Leaving, out: &mut Outbox) {
+        let takes_it = self.client.as_ref().is_some_and(|client| client.maker.takes_reconnect());
+        match leaving {
+            // A miner that comes back finds the next process, or another pool of its list.
+            Leaving::Draining if takes_it => out.frames.reconnect(),
+            // Without a tip the same host has no work: the miner's own list serves it better.
+            Leaving::Draining | Leaving::NoTip => {}
         }
     }
 

@@ -3,7 +3,8 @@
 use mining::{Payee, SV2_EXTRANONCE_LENGTH, Target, TipWork, WorkTemplate};
 use stratum_core::{
     common_messages_sv2::{
-        MESSAGE_TYPE_SETUP_CONNECTION_ERROR, MESSAGE_TYPE_SETUP_CONNECTION_SUCCESS,
+        MESSAGE_TYPE_RECONNECT, MESSAGE_TYPE_SETUP_CONNECTION_ERROR,
+        MESSAGE_TYPE_SETUP_CONNECTION_SUCCESS,
     },
     framing_sv2::header::Header,
     mining_sv2::{
@@ -96,6 +97,14 @@ impl Frames {
         self.frame(MESSAGE_TYPE_SETUP_CONNECTION_ERROR, 0, |body| {
             body.extend(flags.to_le_bytes());
             put_text(body, code);
+        });
+    }
+
+    /// `Reconnect` to the same host and port, whoever answers there then.
+    pub fn reconnect(&mut self) {
+        self.frame(MESSAGE_TYPE_RECONNECT, 0, |body| {
+            put_text(body, "");
+            body.extend(0_u16.to_le_bytes());
         });
     }
 

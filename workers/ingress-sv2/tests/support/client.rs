@@ -40,6 +40,17 @@ pub fn setup() -> SetupConnectionOwned {
     }
 }
 
+/// The reference implementation's translator, as it says itself.
+pub fn translator() -> SetupConnectionOwned {
+    SetupConnectionOwned {
+        flags: 0b100,
+        vendor: text("SRI"),
+        hardware_version: text("Translator Proxy"),
+        firmware: text(""),
+        ..setup()
+    }
+}
+
 pub fn setup_message(setup: SetupConnectionOwned) -> AnyMessageOwned {
     AnyMessageOwned::Common(CommonMessagesOwned::SetupConnection(setup))
 }

@@ -2,7 +2,7 @@
 
 use super::client;
 use ingress::{
-    domain::{Moment, rules::Rules, selection::Work},
+    domain::{Moment, closing::Leaving, rules::Rules, selection::Work},
     testing::desk::Counter,
 };
 use ingress_sv2::{
@@ -97,6 +97,12 @@ impl Conversation {
         told
     }
 
+    pub fn farewell(&mut self, leaving: Leaving) -> Vec<AnyMessageOwned> {
+        let mut out = Outbox::default();
+        self.connection.farewell(leaving, &mut out);
+        self.tell(&mut out)
+    }
+
     pub fn end(&mut self, closing: Closing, moment: Moment) {
         let mut out = Outbox::default();
         self.connection.end(closing, moment, &mut self.desk, &mut out);
@@ -183,6 +189,9 @@ fn common(message: &CommonMessagesOwned) -> String {
             error.error_code.as_utf8_or_hex(),
             error.flags
         ),
+        CommonMessagesOwned::Reconnect(to) => {
+            format!("Reconnect host {:?} port {}", to.new_host.as_utf8_or_hex(), to.new_port)
+        }
         other => format!("{other:?}"),
     }
 }
