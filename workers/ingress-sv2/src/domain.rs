@@ -6,6 +6,8 @@ pub mod codes;
 
 pub mod setup;
 
+pub mod groups;
+
 pub mod channel;
 
 pub mod ledger;

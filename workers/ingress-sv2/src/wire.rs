@@ -5,4 +5,4 @@ mod read;
 mod write;
 
 pub use read::{FrameFault, Inbound, Submit, read};
-pub use write::{Frames, GROUP_CHANNEL, JobHeader, OpenedChannel};
+pub use write::{Frames, JobHeader, OpenedChannel};

@@ -199,7 +199,7 @@ fn a_hashrate_of_zero_starts_at_the_configured_one_and_max_target_is_honoured() 
     talk.text.clear();
     talk.say(AnyMessageOwned::Mining(MiningOwned::OpenExtendedMiningChannel(open)), at(1));
     // 2^240 - 1 lies between the targets of exponents -16 and -15.
-    assert!(talk.text.contains("channel 3 k=-16 "), "{}", talk.text);
+    assert!(talk.text.contains("channel 4 k=-16 "), "{}", talk.text);
 }
 
 #[test]
@@ -320,7 +320,7 @@ fn of_many_jobs_in_a_burst_sixty_four_are_taken() {
 }
 
 #[test]
-fn a_raised_target_goes_before_its_job_and_an_eased_one_behind() {
+fn a_raised_target_goes_before_its_job_and_an_eased_one_between_two() {
     let mut chain = Chain::new(HARD);
     let mut talk = mining(&chain, -24);
     talk.follow(chain.prepare(), at(1));

@@ -2,18 +2,21 @@
 
 mod terms;
 
+mod work;
+
 mod share;
 
 mod deadline;
 
 use crate::{
     domain::{
-        channel::Channel,
+        channel::{Channel, JobIds},
         closing::{Closing, Fault},
+        groups::{Groups, Ids},
         ledger::Answer,
         setup::{self, Client, Refusal},
     },
-    wire::{Frames, GROUP_CHANNEL, Inbound},
+    wire::{Frames, Inbound},
 };
 use ingress::domain::{
     Moment,
@@ -52,7 +55,10 @@ pub struct Connection {
     work: Arc<Work>,
     client: Option<Client>,
     channels: BTreeMap<u32, Channel>,
-    next_channel: u32,
+    groups: Groups,
+    /// Of channels and groups.
+    ids: Ids,
+    jobs: JobIds,
     ledger: Ledger<Answer>,
     /// A good share that the lane had no room for.
     stalled: Option<(u32, Good, Duration)>,
@@ -78,7 +84,9 @@ impl Connection {
             work,
             client: None,
             channels: BTreeMap::new(),
-            next_channel: GROUP_CHANNEL + 1,
+            groups: Groups::default(),
+            ids: Ids::default(),
+            jobs: JobIds::default(),
             ledger: Ledger::default(),
             stalled: None,
             waiting_since: moment.elapsed,
@@ -190,7 +198,10 @@ impl Connection {
         setup::check(setup)
     }
 
-    fn look_in(&mut self, wait: Option<Duration>, now: Duration) {
+    /// Sets when the channel's target is looked at without a share.
+    fn look_in_on(&mut self, id: u32, now: Duration) {
+        let rate = self.rules.shares_per_minute;
+        let wait = self.channels.get(&id).and_then(|channel| channel.next_check(rate, now));
         if let Some(at) = wait.map(|wait| now.saturating_add(wait)) {
             self.check_at = Some(self.check_at.map_or(at, |check| check.min(at)));
         }
@@ -203,10 +214,9 @@ impl Connection {
         desk: &mut impl Desk,
         out: &mut Outbox,
     ) {
-        let ids: Vec<u32> = match close.channel_id {
-            GROUP_CHANNEL => self.channels.keys().copied().collect(),
-            id => vec![id],
-        };
+        let named = |channel: &&Channel| [channel.id, channel.group].contains(&close.channel_id);
+        let ids: Vec<u32> =
+            self.channels.values().filter(named).map(|channel| channel.id).collect();
         for id in ids {
             self.end_channel(id, "closed by the miner", moment, desk, out);
         }
@@ -222,16 +232,9 @@ impl Connection {
     ) {
         self.tell(id, Event::Closed, Some(reason), moment, out);
         if let Some(channel) = self.channels.remove(&id) {
+            self.groups.leave(channel.group);
             desk.free(channel.into_number());
             self.waiting_since = moment.elapsed;
-        }
-    }
-
-    /// Other work is current.
-    pub fn follow(&mut self, work: Arc<Work>, moment: Moment, out: &mut Outbox) {
-        self.work = work;
-        for channel in self.channels.values_mut() {
-            channel.follow(&self.work, moment, &mut out.frames);
         }
     }
 

@@ -12,18 +12,15 @@ use stratum_core::{
         MESSAGE_TYPE_NEW_EXTENDED_MINING_JOB, MESSAGE_TYPE_NEW_MINING_JOB,
         MESSAGE_TYPE_OPEN_EXTENDED_MINING_CHANNEL_SUCCESS, MESSAGE_TYPE_OPEN_MINING_CHANNEL_ERROR,
         MESSAGE_TYPE_OPEN_STANDARD_MINING_CHANNEL_SUCCESS,
-        MESSAGE_TYPE_SET_CUSTOM_MINING_JOB_ERROR, MESSAGE_TYPE_SET_TARGET,
-        MESSAGE_TYPE_SUBMIT_SHARES_ERROR, MESSAGE_TYPE_SUBMIT_SHARES_SUCCESS,
-        MESSAGE_TYPE_UPDATE_CHANNEL_ERROR,
+        MESSAGE_TYPE_SET_CUSTOM_MINING_JOB_ERROR, MESSAGE_TYPE_SET_GROUP_CHANNEL,
+        MESSAGE_TYPE_SET_TARGET, MESSAGE_TYPE_SUBMIT_SHARES_ERROR,
+        MESSAGE_TYPE_SUBMIT_SHARES_SUCCESS, MESSAGE_TYPE_UPDATE_CHANNEL_ERROR,
     },
 };
 use subjects::Exponent;
 
 /// The one version of the protocol that there is.
 const PROTOCOL_VERSION: u16 = 2;
-/// The group that every channel of a connection belongs to. No job is ever broadcast on it, since
-/// each channel has a coinbase of its own; closing it closes all channels.
-pub const GROUP_CHANNEL: u32 = 1;
 /// Marks messages about one channel, in the extension type of the header.
 const CHANNEL_BIT: u16 = 0x8000;
 /// Where the length stands in a header.
@@ -48,12 +45,14 @@ pub struct OpenedChannel<'a> {
     pub prefix: &'a [u8],
     /// How many bytes the miner rolls after the prefix; 0 on a standard channel.
     pub rolled: u16,
+    /// The group that the channel belongs to.
+    pub group_id: u32,
 }
 
 /// What jobs of both kinds begin with.
 #[derive(Clone, Copy, Debug)]
 pub struct JobHeader {
-    /// The channel.
+    /// The channel, or the group.
     pub channel_id: u32,
     /// The job's id on it.
     pub job_id: u32,
@@ -113,7 +112,7 @@ impl Frames {
         self.frame(MESSAGE_TYPE_OPEN_STANDARD_MINING_CHANNEL_SUCCESS, 0, |body| {
             put_opened(body, &opened);
             put_short(body, opened.prefix);
-            body.extend(GROUP_CHANNEL.to_le_bytes());
+            body.extend(opened.group_id.to_le_bytes());
         });
     }
 
@@ -123,7 +122,16 @@ impl Frames {
             put_opened(body, &opened);
             body.extend(opened.rolled.to_le_bytes());
             put_short(body, opened.prefix);
-            body.extend(GROUP_CHANNEL.to_le_bytes());
+            body.extend(opened.group_id.to_le_bytes());
+        });
+    }
+
+    /// `SetGroupChannel`: this channel belongs to that group from now on.
+    pub fn set_group(&mut self, group_id: u32, channel_id: u32) {
+        self.frame(MESSAGE_TYPE_SET_GROUP_CHANNEL, 0, |body| {
+            body.extend(group_id.to_le_bytes());
+            body.extend(1_u16.to_le_bytes());
+            body.extend(channel_id.to_le_bytes());
         });
     }
 

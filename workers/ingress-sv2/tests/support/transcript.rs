@@ -143,13 +143,19 @@ impl Conversation {
     }
 
     fn hear(&mut self, message: &AnyMessageOwned) {
-        let heard = self.channels.iter_mut().any(|channel| channel.hear(message));
-        if !heard {
+        let heard =
+            self.channels.iter_mut().filter_map(|channel| channel.hear(message).then_some(()));
+        if heard.count() == 0 {
             let mut channel = client::Channel::default();
-            if channel.hear(message) {
+            if channel.hear(message) && channel.id != 0 {
                 self.channels.push(channel);
             }
         }
+    }
+
+    /// The client's side of a channel.
+    pub fn channel(&self, id: u32) -> &client::Channel {
+        self.channels.iter().find(|channel| channel.id == id).unwrap()
     }
 }
 
@@ -192,7 +198,9 @@ fn common(message: &CommonMessagesOwned) -> String {
         CommonMessagesOwned::Reconnect(to) => {
             format!("Reconnect host {:?} port {}", to.new_host.as_utf8_or_hex(), to.new_port)
         }
-        other => format!("{other:?}"),
+        CommonMessagesOwned::ChannelEndpointChanged(changed) => {
+            format!("ChannelEndpointChanged channel {}", changed.channel_id)
+        }
     }
 }
 
@@ -254,6 +262,14 @@ fn about_channels(message: &MiningOwned) -> String {
             opened.extranonce_prefix,
             opened.extranonce_size,
             opened.group_channel_id
+        ),
+        MiningOwned::SetGroupChannel(set) => {
+            let channels: Vec<u32> = set.channel_ids.iter().copied().collect();
+            format!("SetGroupChannel group {} channels {channels:?}", set.group_channel_id)
+        }
+        MiningOwned::SetExtranoncePrefix(set) => format!(
+            "SetExtranoncePrefix channel {} prefix {}",
+            set.channel_id, set.extranonce_prefix
         ),
         MiningOwned::OpenMiningChannelError(error) => format!(
             "OpenMiningChannel.Error request {} {}",

@@ -21,7 +21,7 @@ pub struct Job {
     pub exponent: Exponent,
     /// Version bits that may be rolled on it.
     pub version_mask: u32,
-    /// Its merkle root, on standard channels.
+    /// Its merkle root, on standard channels whose miner was told it.
     pub merkle_root: Option<Box<[u8; 32]>>,
     /// How batches name it, made with the first share.
     pub record: Option<Arc<shares::Job>>,

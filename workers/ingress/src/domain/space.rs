@@ -159,17 +159,23 @@ impl SearchSpace {
 
     /// The same with another `id`, which no job of this search space may have had.
     pub fn job(&self, id: u32, template: &Arc<WorkTemplate>) -> Job {
-        let merkle_root = match self.terms.kind {
-            JobKind::Extended => None,
-            JobKind::Standard => Some(Box::new(self.merkle_root(template))),
-        };
         Job {
             id,
             template: Arc::clone(template),
             exponent: self.terms.exponent,
             version_mask: self.terms.version_mask & template.version_mask(),
-            merkle_root,
+            merkle_root: None,
             record: None,
+        }
+    }
+
+    /// The merkle root of a job of this search space, if no miner can change it.
+    pub fn merkle_root(&self, job: &Job) -> Option<[u8; 32]> {
+        match self.terms.kind {
+            JobKind::Extended => None,
+            JobKind::Standard => {
+                job.template.merkle_root(&facts(&self.terms, job.exponent, 0), &[])
+            }
         }
     }
 
@@ -283,12 +289,6 @@ impl SearchSpace {
             at: moment.at,
         };
         Ok(Good { taken, work: judged.work, claim })
-    }
-
-    fn merkle_root(&self, template: &WorkTemplate) -> [u8; 32] {
-        let job = facts(&self.terms, self.terms.exponent, 0);
-        #[expect(clippy::expect_used, reason = "a standard prefix is the whole extranonce")]
-        template.merkle_root(&job, &[]).expect("the prefix is the whole extranonce")
     }
 }
 

@@ -67,9 +67,9 @@ impl Connection {
         if channel.space().is_exhausted() {
             out.frames.close_channel(id, PROOFS_EXHAUSTED);
             self.end_channel(id, PROOFS_EXHAUSTED, moment, desk, out);
-        } else if channel.adjust(&self.rules, moment, &mut out.frames) {
-            let check = channel.next_check(self.rules.shares_per_minute, moment.elapsed);
-            self.look_in(check, moment.elapsed);
+        } else if let Some(exponent) = channel.adjusted(&self.rules, moment.elapsed) {
+            self.retarget(id, exponent, moment, out);
+            self.look_in_on(id, moment.elapsed);
             self.tell(id, Event::Renegotiated, None, moment, out);
         }
     }
