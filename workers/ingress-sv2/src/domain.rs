@@ -6,6 +6,10 @@ pub mod codes;
 
 pub mod setup;
 
+pub mod extensions;
+
+pub mod workers;
+
 pub mod groups;
 
 pub mod channel;

@@ -139,16 +139,6 @@ fn dummy() -> stratum_core::mining_sv2::SubmitSharesExtendedOwned {
 }
 
 #[test]
-fn frames_of_extensions_are_ignored() {
-    let chain = Chain::new(HARD);
-    let mut talk = begun(&chain);
-    talk.note("RequestExtensions, and an extension's message about a channel");
-    talk.say_frame(&mut [1, 0, 0, 2, 0, 0, 7, 7], at(1));
-    talk.say_frame(&mut [9, 0x80, 0x1b, 1, 0, 0, 7], at(1));
-    assert_eq!(talk.text.lines().count(), 1, "{}", talk.text);
-}
-
-#[test]
 fn a_channel_is_refused_by_the_codes_of_the_specification() {
     let chain = Chain::new(HARD);
     let mut talk = begun(&chain);

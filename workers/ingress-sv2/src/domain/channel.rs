@@ -1,8 +1,11 @@
 //! One mining channel: what its client is told of its search space.
 
 use crate::{
-    domain::groups::{Key, Shared},
-    wire::{Frames, JobHeader, OpenedChannel, Submit},
+    domain::{
+        groups::{Key, Shared},
+        workers::Workers,
+    },
+    wire::{self, BadName, Frames, JobHeader, OpenedChannel, Submit},
 };
 use ingress::domain::{
     Moment,
@@ -28,6 +31,7 @@ pub struct Channel {
     /// The group that it belongs to.
     pub group: u32,
     space: SearchSpace,
+    workers: Workers,
 }
 
 /// What was agreed on when a channel opens.
@@ -100,8 +104,8 @@ impl Channel {
             exponent,
             version_mask: u32::MAX,
         };
-        let mut channel =
-            Self { id, group, space: SearchSpace::new(terms, &to.work.tip, to.moment) };
+        let space = SearchSpace::new(terms, &to.work.tip, to.moment);
+        let mut channel = Self { id, group, space, workers: Workers::default() };
         channel.say_opened(request_id, to.frames);
         channel.enter_tip(to);
         channel.prepare(shared, to);
@@ -111,6 +115,30 @@ impl Channel {
     /// Its search space.
     pub const fn space(&self) -> &SearchSpace {
         &self.space
+    }
+
+    /// The workers that its shares name.
+    pub const fn workers(&self) -> &Workers {
+        &self.workers
+    }
+
+    /// The same, to be changed.
+    pub const fn workers_mut(&mut self) -> &mut Workers {
+        &mut self.workers
+    }
+
+    /// The worker that a share is counted for. `room` says whether another name may be remembered.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidIdentity` for a name that is longer than extension 0x0002 allows.
+    pub fn worker_of(&mut self, share: &Submit<'_>, room: bool) -> Result<Arc<Miner>, Reason> {
+        let miner = self.space.miner();
+        if !self.workers.are_named() || share.kind != JobKind::Extended {
+            return Ok(Arc::clone(miner));
+        }
+        let name = wire::worker_name(share.fields).map_err(|BadName| Reason::InvalidIdentity)?;
+        Ok(name.map_or_else(|| Arc::clone(miner), |name| self.workers.find(name, miner, room)))
     }
 
     /// What it has in common with others of its group, at the target `exponent`.
@@ -280,6 +308,7 @@ impl Channel {
     pub fn submit(
         &mut self,
         share: &Submit<'_>,
+        worker: &Arc<Miner>,
         rules: &Rules,
         work: &Work,
         moment: Moment,
@@ -287,12 +316,11 @@ impl Channel {
         if share.kind != self.space.kind() {
             return Err(Reason::InvalidChannelId);
         }
-        let miner = Arc::clone(self.space.miner());
         let Submit { extranonce, ntime, nonce, version, .. } = *share;
         let submission = Submission {
             job_id: share.job_id,
             sequence: share.sequence_number,
-            worker: &miner,
+            worker,
             fields: ShareFields { extranonce, ntime, nonce, version },
         };
         self.space.submit(&submission, rules, work, moment)

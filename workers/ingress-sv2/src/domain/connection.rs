@@ -12,6 +12,7 @@ use crate::{
     domain::{
         channel::{Channel, JobIds},
         closing::{Closing, Fault},
+        extensions::{self, Agreed},
         groups::{Groups, Ids},
         ledger::Answer,
         setup::{self, Client, Refusal},
@@ -30,6 +31,7 @@ use ingress::domain::{
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use stratum_core::{
     common_messages_sv2::SetupConnection,
+    extensions_sv2::RequestExtensions,
     mining_sv2::{CloseChannel, ERROR_CODE_SET_CUSTOM_MINING_JOB_JD_NOT_SUPPORTED},
 };
 use subjects::{
@@ -54,6 +56,8 @@ pub struct Connection {
     network_class: NetworkClass,
     work: Arc<Work>,
     client: Option<Client>,
+    /// Whether shares name their workers, on channels that open.
+    names_workers: bool,
     channels: BTreeMap<u32, Channel>,
     groups: Groups,
     /// Of channels and groups.
@@ -83,6 +87,7 @@ impl Connection {
             network_class,
             work,
             client: None,
+            names_workers: false,
             channels: BTreeMap::new(),
             groups: Groups::default(),
             ids: Ids::default(),
@@ -152,9 +157,32 @@ impl Connection {
                 job.request_id,
                 ERROR_CODE_SET_CUSTOM_MINING_JOB_JD_NOT_SUPPORTED,
             ),
+            Inbound::Extensions(request) => self.agree(&request, out),
+            Inbound::EndpointChanged(id) => {
+                // It is another client's channel now, which has agreed on nothing yet.
+                if let Some(channel) = self.channels.get_mut(&id) {
+                    channel.workers_mut().switch_off();
+                }
+            }
             Inbound::Ignored => {}
         }
         Ok(())
+    }
+
+    fn agree(&mut self, request: &RequestExtensions<'_>, out: &mut Outbox) {
+        let agreed = extensions::agree(request.requested_extensions.as_slice());
+        self.names_workers = extensions::names_workers(&agreed);
+        for channel in self.channels.values_mut() {
+            if self.names_workers {
+                channel.workers_mut().switch_on();
+            } else {
+                channel.workers_mut().switch_off();
+            }
+        }
+        match agreed {
+            Agreed::On(spoken) => out.frames.extensions_success(request.request_id, &spoken),
+            Agreed::Nothing(asked) => out.frames.extensions_error(request.request_id, &asked),
+        }
     }
 
     fn begin(
@@ -172,6 +200,8 @@ impl Connection {
             | Inbound::Close(_)
             | Inbound::Share(_)
             | Inbound::CustomJob(_)
+            | Inbound::Extensions(_)
+            | Inbound::EndpointChanged(_)
             | Inbound::Ignored => return Err(Fault::SetupExpected.into()),
         };
         match checked {

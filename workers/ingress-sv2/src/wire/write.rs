@@ -6,6 +6,10 @@ use stratum_core::{
         MESSAGE_TYPE_RECONNECT, MESSAGE_TYPE_SETUP_CONNECTION_ERROR,
         MESSAGE_TYPE_SETUP_CONNECTION_SUCCESS,
     },
+    extensions_sv2::{
+        EXTENSION_TYPE_EXTENSIONS_NEGOTIATION, MESSAGE_TYPE_REQUEST_EXTENSIONS_ERROR,
+        MESSAGE_TYPE_REQUEST_EXTENSIONS_SUCCESS,
+    },
     framing_sv2::header::Header,
     mining_sv2::{
         MESSAGE_TYPE_CLOSE_CHANNEL, MESSAGE_TYPE_MINING_SET_NEW_PREV_HASH,
@@ -96,6 +100,25 @@ impl Frames {
         self.frame(MESSAGE_TYPE_SETUP_CONNECTION_ERROR, 0, |body| {
             body.extend(flags.to_le_bytes());
             put_text(body, code);
+        });
+    }
+
+    /// `RequestExtensions.Success`: these are spoken.
+    pub fn extensions_success(&mut self, request_id: u16, spoken: &[u16]) {
+        let extension = EXTENSION_TYPE_EXTENSIONS_NEGOTIATION;
+        self.frame(MESSAGE_TYPE_REQUEST_EXTENSIONS_SUCCESS, extension, |body| {
+            body.extend(request_id.to_le_bytes());
+            put_numbers(body, spoken);
+        });
+    }
+
+    /// `RequestExtensions.Error`: these are not spoken, and none is required.
+    pub fn extensions_error(&mut self, request_id: u16, unsupported: &[u16]) {
+        let extension = EXTENSION_TYPE_EXTENSIONS_NEGOTIATION;
+        self.frame(MESSAGE_TYPE_REQUEST_EXTENSIONS_ERROR, extension, |body| {
+            body.extend(request_id.to_le_bytes());
+            put_numbers(body, unsupported);
+            put_numbers(body, &[]);
         });
     }
 
@@ -266,6 +289,12 @@ fn put_job(body: &mut Vec<u8>, job: JobHeader, version: u32) {
 /// A template holds at most 32 hashes and 18 short outputs, far below this length's bound.
 fn put_long_length(body: &mut Vec<u8>, length: usize) {
     body.extend(u16::try_from(length).unwrap_or(u16::MAX).to_le_bytes());
+}
+
+/// A client's list has come in one frame, and so it fits the length's two bytes.
+fn put_numbers(body: &mut Vec<u8>, numbers: &[u16]) {
+    body.extend(u16::try_from(numbers.len()).unwrap_or(u16::MAX).to_le_bytes());
+    body.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
 }
 
 /// Codes are our own constants; what exceeds `STR0_255` would be cut, not sent malformed.

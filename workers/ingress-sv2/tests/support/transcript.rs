@@ -16,7 +16,10 @@ use std::{fmt::Write as _, sync::Arc};
 use stratum_core::{
     bitcoin::Target,
     framing_sv2::header::Header,
-    parsers_sv2::{AnyMessageOwned, CommonMessagesOwned, MiningOwned},
+    parsers_sv2::{
+        AnyMessageOwned, CommonMessagesOwned, ExtensionsNegotiationOwned, ExtensionsOwned,
+        MiningOwned,
+    },
 };
 use subjects::sessions::NetworkClass;
 
@@ -174,7 +177,30 @@ pub fn describe(message: &AnyMessageOwned) -> String {
     match message {
         AnyMessageOwned::Common(message) => common(message),
         AnyMessageOwned::Mining(message) => mining_message(message),
+        AnyMessageOwned::Extensions(message) => extensions(message),
         other => format!("{other:?}"),
+    }
+}
+
+fn extensions(message: &ExtensionsOwned) -> String {
+    let ExtensionsOwned::ExtensionsNegotiation(message) = message;
+    match message {
+        ExtensionsNegotiationOwned::RequestExtensions(request) => format!(
+            "RequestExtensions request {} {:?}",
+            request.request_id,
+            request.requested_extensions.as_slice()
+        ),
+        ExtensionsNegotiationOwned::RequestExtensionsSuccess(success) => format!(
+            "RequestExtensions.Success request {} {:?}",
+            success.request_id,
+            success.supported_extensions.as_slice()
+        ),
+        ExtensionsNegotiationOwned::RequestExtensionsError(error) => format!(
+            "RequestExtensions.Error request {} unsupported {:?} required {:?}",
+            error.request_id,
+            error.unsupported_extensions.as_slice(),
+            error.required_extensions.as_slice()
+        ),
     }
 }
 

@@ -21,23 +21,33 @@ impl Connection {
         out: &mut Outbox,
     ) {
         let id = share.channel_id;
+        let room = self.names_workers && self.named() < self.rules.max_channels;
         let Some(channel) = self.channels.get_mut(&id) else {
             let reason = Reason::InvalidChannelId;
             out.frames.share_error(id, share.sequence_number, share_error(reason));
             out.tidings.rejected.push((None, reason));
             return;
         };
-        match channel.submit(share, &self.rules, &self.work, moment) {
+        let worker = match channel.worker_of(share, room) {
+            Ok(worker) => worker,
+            Err(reason) => {
+                let miner = Arc::clone(channel.space().miner());
+                return turn_down(id, share.sequence_number, miner, reason, out);
+            }
+        };
+        match channel.submit(share, &worker, &self.rules, &self.work, moment) {
             Ok(mut good) => {
                 out.tidings.claims.extend(good.claim.take());
                 self.hand_in(id, good, moment.elapsed, desk, out);
                 self.after_share(id, moment, desk, out);
             }
-            Err(reason) => {
-                let miner = Arc::clone(channel.space().miner());
-                turn_down(id, share.sequence_number, miner, reason, out);
-            }
+            Err(reason) => turn_down(id, share.sequence_number, worker, reason, out),
         }
+    }
+
+    /// Names of workers that the connection's channels remember.
+    fn named(&self) -> usize {
+        self.channels.values().map(|channel| channel.workers().len()).sum()
     }
 
     fn hand_in(

@@ -114,7 +114,8 @@ impl Connection {
         let Self { groups, work, jobs, rules, .. } = self;
         let mut to = Telling { work, moment, jobs, frames: &mut out.frames };
         let shared = groups.future(group);
-        let Some(channel) = Channel::open([id, group], terms, request_id, rules, shared, &mut to)
+        let Some(mut channel) =
+            Channel::open([id, group], terms, request_id, rules, shared, &mut to)
         else {
             self.groups.leave(group);
             return refuse(
@@ -123,6 +124,9 @@ impl Connection {
                 out,
             );
         };
+        if self.names_workers {
+            channel.workers_mut().switch_on();
+        }
         self.channels.insert(id, channel);
         self.look_in_on(id, moment.elapsed);
         self.tell(id, Event::Opened, None, moment, out);
