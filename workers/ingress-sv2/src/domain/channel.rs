@@ -254,6 +254,30 @@ impl Channel {
         }
     }
 
+    /// The extranonce prefix that another number would give it; `None` for more than three bytes,
+    /// which [`Number`] never has.
+    pub fn prefix_of(&self, number: &Number, rules: &Rules) -> Option<Extranonce> {
+        prefix(rules, number, self.space.kind())
+    }
+
+    /// Gives the channel other headers to search, those of `number`, and a job on them; the number
+    /// that is free now. Jobs that it was told before are over: they have the prefix before, whose
+    /// proofs are no longer remembered.
+    pub fn renumber(&mut self, number: Number, prefix: Extranonce, to: &mut Telling<'_>) -> Number {
+        let template = |job: &Job| Arc::clone(&job.template);
+        let current = self.space.jobs().current().map(template);
+        let future = self.space.jobs().future().map(template);
+        let free = self.space.renumber(number, prefix, to.moment.elapsed);
+        to.frames.set_prefix(self.id, self.space.prefix());
+        if let Some(template) = current {
+            self.start_job(&template, to);
+        }
+        if let Some(template) = future {
+            self.send_future(&template, to);
+        }
+        free
+    }
+
     /// The target that its shares ask for, if that is another one.
     pub fn adjusted(&mut self, rules: &Rules, now: Duration) -> Option<Exponent> {
         let next = self.space.decide(rules, now);

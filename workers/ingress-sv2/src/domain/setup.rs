@@ -48,6 +48,14 @@ impl Maker {
         }
     }
 
+    /// Whether it goes on with another extranonce prefix when it is told one.
+    pub const fn takes_prefix(self) -> bool {
+        match self {
+            Self::ReferenceTranslator => false,
+            Self::Other => true,
+        }
+    }
+
     /// Whether it survives `Reconnect`.
     pub const fn takes_reconnect(self) -> bool {
         match self {

@@ -16,8 +16,8 @@ use stratum_core::{
         MESSAGE_TYPE_NEW_EXTENDED_MINING_JOB, MESSAGE_TYPE_NEW_MINING_JOB,
         MESSAGE_TYPE_OPEN_EXTENDED_MINING_CHANNEL_SUCCESS, MESSAGE_TYPE_OPEN_MINING_CHANNEL_ERROR,
         MESSAGE_TYPE_OPEN_STANDARD_MINING_CHANNEL_SUCCESS,
-        MESSAGE_TYPE_SET_CUSTOM_MINING_JOB_ERROR, MESSAGE_TYPE_SET_GROUP_CHANNEL,
-        MESSAGE_TYPE_SET_TARGET, MESSAGE_TYPE_SUBMIT_SHARES_ERROR,
+        MESSAGE_TYPE_SET_CUSTOM_MINING_JOB_ERROR, MESSAGE_TYPE_SET_EXTRANONCE_PREFIX,
+        MESSAGE_TYPE_SET_GROUP_CHANNEL, MESSAGE_TYPE_SET_TARGET, MESSAGE_TYPE_SUBMIT_SHARES_ERROR,
         MESSAGE_TYPE_SUBMIT_SHARES_SUCCESS, MESSAGE_TYPE_UPDATE_CHANNEL_ERROR,
     },
 };
@@ -174,6 +174,11 @@ impl Frames {
     /// `CloseChannel`.
     pub fn close_channel(&mut self, channel_id: u32, reason: &str) {
         self.about(MESSAGE_TYPE_CLOSE_CHANNEL, channel_id, |body| put_text(body, reason));
+    }
+
+    /// `SetExtranoncePrefix`, for the jobs that come after it.
+    pub fn set_prefix(&mut self, channel_id: u32, prefix: &[u8]) {
+        self.about(MESSAGE_TYPE_SET_EXTRANONCE_PREFIX, channel_id, |body| put_short(body, prefix));
     }
 
     /// `SetTarget`: a power of two.

@@ -99,6 +99,16 @@ impl SearchSpace {
         (Self { jobs, ..Self::new(terms, tip, moment) }, self.terms.number)
     }
 
+    /// The same miner, at the same target, on the headers of another number; the number that is
+    /// free now. Its jobs go on counting.
+    pub fn renumber(&mut self, number: Number, prefix: Extranonce, now: Duration) -> Number {
+        self.jobs = self.jobs.succeed();
+        self.proofs.clear();
+        self.vardiff = Vardiff::new(now);
+        self.terms.prefix = prefix;
+        std::mem::replace(&mut self.terms.number, number)
+    }
+
     /// Its number in this boot epoch.
     pub const fn number(&mut self) -> &mut Number {
         &mut self.terms.number

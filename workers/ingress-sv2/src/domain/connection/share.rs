@@ -3,14 +3,20 @@
 use super::{Connection, Outbox};
 use crate::{
     domain::{
+        channel::Telling,
         codes::{PROOFS_EXHAUSTED, share_error},
         ledger::{Answer, acknowledge},
     },
     wire::Submit,
 };
-use ingress::domain::{Moment, desk::Desk, lane::NotTaken, miner::Miner, space::Good};
+use ingress::domain::{
+    Moment, desk::Desk, lane::NotTaken, miner::Miner, numbers::Number, space::Good,
+};
 use std::{sync::Arc, time::Duration};
-use subjects::{sessions::Event, shares::Reason};
+use subjects::{
+    sessions::Event,
+    shares::{Extranonce, Reason},
+};
 
 impl Connection {
     pub(super) fn share(
@@ -71,16 +77,47 @@ impl Connection {
         }
     }
 
-    /// Adjusts the target, and closes a channel whose proofs can no longer be told apart.
+    /// Adjusts the target, and moves a channel on whose proofs can no longer be told apart.
     fn after_share(&mut self, id: u32, moment: Moment, desk: &mut impl Desk, out: &mut Outbox) {
         let Some(channel) = self.channels.get_mut(&id) else { return };
         if channel.space().is_exhausted() {
-            out.frames.close_channel(id, PROOFS_EXHAUSTED);
-            self.end_channel(id, PROOFS_EXHAUSTED, moment, desk, out);
+            self.renumber(id, moment, desk, out);
         } else if let Some(exponent) = channel.adjusted(&self.rules, moment.elapsed) {
             self.retarget(id, exponent, moment, out);
             self.look_in_on(id, moment.elapsed);
             self.tell(id, Event::Renegotiated, None, moment, out);
+        }
+    }
+
+    /// Gives a channel other headers to search. It is closed when there are none, or when its client
+    /// would go on with the old ones.
+    fn renumber(&mut self, id: u32, moment: Moment, desk: &mut impl Desk, out: &mut Outbox) {
+        let takes_it = self.client.as_ref().is_some_and(|client| client.maker.takes_prefix());
+        let other = takes_it.then(|| self.other_headers(id, desk)).flatten();
+        let Some((number, prefix)) = other else {
+            out.frames.close_channel(id, PROOFS_EXHAUSTED);
+            return self.end_channel(id, PROOFS_EXHAUSTED, moment, desk, out);
+        };
+        self.tell(id, Event::Closed, Some(PROOFS_EXHAUSTED), moment, out);
+        let Self { channels, groups, work, jobs, .. } = self;
+        let Some(channel) = channels.get_mut(&id) else { return desk.free(number) };
+        let mut to = Telling { work, moment, jobs, frames: &mut out.frames };
+        desk.free(channel.renumber(number, prefix, &mut to));
+        // It waits with a job of its own now, the others of its group with the one before.
+        groups.forget_future(channel.group);
+        self.look_in_on(id, moment.elapsed);
+        self.tell(id, Event::Opened, None, moment, out);
+    }
+
+    fn other_headers(&self, id: u32, desk: &mut impl Desk) -> Option<(Number, Extranonce)> {
+        let channel = self.channels.get(&id)?;
+        let number = desk.number()?;
+        match channel.prefix_of(&number, &self.rules) {
+            Some(prefix) => Some((number, prefix)),
+            None => {
+                desk.free(number);
+                None
+            }
         }
     }
 
