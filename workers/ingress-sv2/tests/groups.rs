@@ -6,7 +6,7 @@
 mod support;
 
 use ingress::{
-    domain::{lane::Taken, rules::Rules, selection::Work},
+    domain::{Moment, lane::Taken, rules::Rules, selection::Work},
     testing::work::{ADDRESS, Chain, HARD, OTHER_ADDRESS, at, rules},
 };
 use insta::assert_snapshot;
@@ -222,6 +222,29 @@ fn a_group_follows_a_chain_that_became_easier_as_far_as_each_client_accepts() {
     }
     let prices: Vec<_> = talk.desk.taken.iter().map(|taken| taken.job.exponent.to_i8()).collect();
     assert_eq!(prices, [-24, -24, -20]);
+}
+
+#[test]
+fn no_job_starts_before_its_tip_also_when_our_clock_is_set_back() {
+    let mut chain = Chain::new(HARD);
+    for count in [1, 3] {
+        let mut proxy = Proxy::default();
+        let mut talk = begun(&chain, 0);
+        let mut told = Vec::new();
+        for request in 0..count {
+            told.extend(talk.say(open_extended(request, ADDRESS, -20), at(900)));
+        }
+        told.extend(talk.follow(chain.prepare(), at(901)));
+        told.extend(talk.follow(chain.next_block(), at(902)));
+        let back = Moment { elapsed: at(903).elapsed, at: at(3).at };
+        told.extend(talk.follow(chain.refresh(), back));
+        told.extend(talk.say(update(2, hash_rate(-18), ANY_TARGET), back));
+        // The library's client takes a job before its tip for an upstream that has gone mad.
+        told.iter().for_each(|message| proxy.hear(message));
+        let channel = talk.channel(2).clone();
+        let share = hand_in(&mut talk, &channel, 0, 903);
+        assert!(proxy.takes(&share));
+    }
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -209,6 +209,7 @@ impl Channel {
         }
         if let Some(id) = self.space.activate(to.moment.elapsed) {
             let min_ntime = self.space.least_ntime(to.moment.at);
+            self.space.told_ntime(min_ntime);
             to.frames.new_prevhash(self.id, id, self.space.tip(), min_ntime);
         }
     }
@@ -307,8 +308,9 @@ impl Channel {
         self.space.wait(job);
     }
 
-    /// Its group was told a job that starts at once.
-    pub fn start(&mut self, shared: &Shared, now: Duration) {
+    /// Its group was told a job that starts at once, at `min_ntime`.
+    pub fn start(&mut self, shared: &Shared, min_ntime: u32, now: Duration) {
+        self.space.told_ntime(min_ntime);
         let job = self.space.job(shared.id, &shared.template);
         self.space.start(job, now);
     }
@@ -319,8 +321,9 @@ impl Channel {
         self.space.set_exponent(exponent);
     }
 
-    /// Its group was told that the job starts which waited for the tip.
-    pub fn activate(&mut self, now: Duration) {
+    /// Its group was told that the job starts, at `min_ntime`, which waited for the tip.
+    pub fn activate(&mut self, min_ntime: u32, now: Duration) {
+        self.space.told_ntime(min_ntime);
         self.space.activate(now);
     }
 
@@ -351,9 +354,10 @@ impl Channel {
     }
 
     fn start_job(&mut self, template: &Arc<WorkTemplate>, to: &mut Telling<'_>) {
-        let min_ntime = Some(self.space.least_ntime(to.moment.at));
+        let min_ntime = self.space.least_ntime(to.moment.at);
+        self.space.told_ntime(min_ntime);
         let id = to.jobs.next();
-        let job = self.send_job(id, template, min_ntime, to.frames);
+        let job = self.send_job(id, template, Some(min_ntime), to.frames);
         self.space.start(job, to.moment.elapsed);
     }
 

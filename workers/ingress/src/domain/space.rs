@@ -52,6 +52,8 @@ pub struct Terms {
 pub struct SearchSpace {
     terms: Terms,
     tip: Arc<TipWork>,
+    /// The greatest least time that a miner was told on the tip, in seconds since 1970.
+    told_ntime: u32,
     jobs: Jobs,
     proofs: Proofs,
     vardiff: Vardiff,
@@ -87,6 +89,7 @@ impl SearchSpace {
         Self {
             terms,
             tip: Arc::clone(tip),
+            told_ntime: 0,
             jobs: Jobs::default(),
             proofs: Proofs::default(),
             vardiff: Vardiff::new(moment.elapsed),
@@ -153,6 +156,7 @@ impl SearchSpace {
     /// something to do on it, by [`SearchSpace::activate`] or [`SearchSpace::start`].
     pub fn enter(&mut self, tip: &Arc<TipWork>) {
         self.tip = Arc::clone(tip);
+        self.told_ntime = 0;
         self.proofs.clear();
     }
 
@@ -251,11 +255,19 @@ impl SearchSpace {
         self.proofs.is_full()
     }
 
-    /// Where a miner's header time starts: now, as far as the tip's window allows.
+    /// Where a miner's header time starts: now, as far as the tip's window allows, and never before
+    /// what it was told on the tip, whatever our clock does.
     pub fn least_ntime(&self, at: Timestamp) -> u32 {
         let least = self.tip.min_ntime();
-        let now = u32::try_from(at.0 / 1_000).unwrap_or(u32::MAX);
+        let now = u32::try_from(at.0 / 1_000).unwrap_or(u32::MAX).max(self.told_ntime);
         now.clamp(least, least.saturating_add(NTIME_LEAD_SECS))
+    }
+
+    /// A miner was told to start there.
+    pub const fn told_ntime(&mut self, ntime: u32) {
+        if ntime > self.told_ntime {
+            self.told_ntime = ntime;
+        }
     }
 
     /// Judges a share against its own job.

@@ -69,9 +69,10 @@ impl Connection {
         if tip != work.tip.prevhash() {
             told = self.enter_as_one(told, moment, frames);
         } else if template.is_none_or(|job| job.template.id() != work.template.id()) {
-            let min_ntime = Some(one.space().least_ntime(moment.at));
-            let job = self.send_to(told, &work.template, min_ntime, frames);
-            self.members(told.group).for_each(|channel| channel.start(&job, moment.elapsed));
+            let min_ntime = self.least_ntime(told, moment);
+            let job = self.send_to(told, &work.template, Some(min_ntime), frames);
+            let start = |channel: &mut Channel| channel.start(&job, min_ntime, moment.elapsed);
+            self.members(told.group).for_each(start);
         }
         let waits = |template: &Arc<WorkTemplate>| {
             let future = self.groups.future(told.group);
@@ -99,13 +100,20 @@ impl Connection {
         if eased {
             frames.set_target(told.group, exponent);
         }
-        self.members(told.group).for_each(|channel| channel.activate(moment.elapsed));
-        let first = self.members(told.group).next().map(|one| one.space().least_ntime(moment.at));
-        if let Some((job, min_ntime)) = self.groups.future(told.group).zip(first) {
+        let min_ntime = self.least_ntime(told, moment);
+        let activate = |channel: &mut Channel| channel.activate(min_ntime, moment.elapsed);
+        self.members(told.group).for_each(activate);
+        if let Some(job) = self.groups.future(told.group) {
             frames.new_prevhash(told.group, job.id, &work.tip, min_ntime);
         }
         self.groups.forget_future(told.group);
         told
+    }
+
+    /// Where header time starts for all channels of a group.
+    fn least_ntime(&mut self, told: Told, moment: Moment) -> u32 {
+        let least = |channel: &mut Channel| channel.space().least_ntime(moment.at);
+        self.members(told.group).map(least).max().unwrap_or_default()
     }
 
     fn send_future_to(&mut self, told: Told, template: &Arc<WorkTemplate>, frames: &mut Frames) {
