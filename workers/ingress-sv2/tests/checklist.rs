@@ -41,7 +41,7 @@
 //! | 5.3.21 | a target counts for later jobs; each share by the target of its job | `connection::a_raised_target…`, `groups` |
 //! | 5.3.22 | SetGroupChannel where group jobs can be taken only | `groups` |
 //! | 7 | a block goes out at once | `connection::a_solving_share…`, `loopback` |
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 #[cfg(test)]
 mod support;
@@ -98,11 +98,13 @@ fn extended(request_id: u32, rate: f32, max_target: [u8; 32], bytes: u16) -> Any
 }
 
 fn extended_jobs(told: &[AnyMessageOwned]) -> Vec<&NewExtendedMiningJobOwned> {
-    let job = |message| match message {
-        &AnyMessageOwned::Mining(MiningOwned::NewExtendedMiningJob(ref job)) => Some(job),
-        _ => None,
-    };
-    told.iter().filter_map(job).collect()
+    let jobs = told.iter().filter_map(|message| {
+        let AnyMessageOwned::Mining(MiningOwned::NewExtendedMiningJob(job)) = message else {
+            return None;
+        };
+        Some(job)
+    });
+    jobs.collect()
 }
 
 #[test]
@@ -145,7 +147,7 @@ fn rule_3_6_1_version_two_lies_within_the_clients_range() {
 #[test]
 fn rule_3_6_3_a_client_that_sets_every_flag_hears_all_that_are_not_supported() {
     let told = answer(SetupConnectionOwned { flags: u32::MAX, ..setup() });
-    let unsupported = u32::MAX & !0b101;
+    let unsupported = !0b101_u32;
     let all = format!("SetupConnection.Error unsupported-feature-flags flags {unsupported:#b}");
     assert_eq!(told, all);
 }

@@ -1,5 +1,5 @@
 //! Extensions: which are spoken, and whose shares of a farm are (0x0001, 0x0002).
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 #[cfg(test)]
 mod support;
