@@ -255,6 +255,11 @@ fn take(
             let target = set.maximum_target.to_array();
             members(channels, set.channel_id).for_each(|channel| channel.set_target(target));
         }
+        Mining::SetGroupChannel(set) => {
+            for id in set.channel_ids.as_slice() {
+                one(channels, *id)?.group = set.group_channel_id;
+            }
+        }
         Mining::OpenExtendedMiningChannelSuccess(opened) => channels.push(Channel::new(&Opened {
             channel_id: opened.channel_id,
             target: opened.target.to_array(),

@@ -2,7 +2,15 @@
 
 pub mod closing;
 
+pub mod codes;
+
 pub mod setup;
+
+pub mod extensions;
+
+pub mod workers;
+
+pub mod groups;
 
 pub mod channel;
 

@@ -156,8 +156,9 @@ impl Client for Miner {
         self.connection.resume(desk, &mut self.out);
     }
 
-    /// The connection's end says all: some clients die of `Reconnect`.
-    fn farewell(&mut self, _: Leaving) {}
+    fn farewell(&mut self, leaving: Leaving) {
+        self.connection.farewell(leaving, &mut self.out);
+    }
 
     fn end(&mut self, closing: Closing, moment: Moment, desk: &mut impl Desk) {
         self.connection.end(closing, moment, desk, &mut self.out);

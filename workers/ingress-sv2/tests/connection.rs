@@ -5,7 +5,7 @@
 mod support;
 
 use ingress::{
-    domain::lane::NotTaken,
+    domain::{closing::Leaving, lane::NotTaken, rules::Rules},
     testing::work::{ADDRESS, Chain, HARD, OTHER_ADDRESS, TRIVIAL, at, rules},
 };
 use ingress_sv2::domain::closing::Closing;
@@ -16,12 +16,13 @@ use stratum_core::{
     mining_sv2::{OpenExtendedMiningChannelOwned, SetCustomMiningJobOwned},
     parsers_sv2::{AnyMessageOwned, MiningOwned},
 };
+use subjects::Exponent;
 use support::{
     client::{
         ANY_TARGET, close, frame, hash_rate, open_extended, open_standard, setup, setup_message,
-        standard, submit, text, update,
+        standard, submit, text, translator, update,
     },
-    transcript::Conversation,
+    transcript::{Conversation, describe},
 };
 
 /// A conversation that begins with a setup.
@@ -138,16 +139,6 @@ fn dummy() -> stratum_core::mining_sv2::SubmitSharesExtendedOwned {
 }
 
 #[test]
-fn frames_of_extensions_are_ignored() {
-    let chain = Chain::new(HARD);
-    let mut talk = begun(&chain);
-    talk.note("RequestExtensions, and an extension's message about a channel");
-    talk.say_frame(&mut [1, 0, 0, 2, 0, 0, 7, 7], at(1));
-    talk.say_frame(&mut [9, 0x80, 0x1b, 1, 0, 0, 7], at(1));
-    assert_eq!(talk.text.lines().count(), 1, "{}", talk.text);
-}
-
-#[test]
 fn a_channel_is_refused_by_the_codes_of_the_specification() {
     let chain = Chain::new(HARD);
     let mut talk = begun(&chain);
@@ -198,7 +189,7 @@ fn a_hashrate_of_zero_starts_at_the_configured_one_and_max_target_is_honoured() 
     talk.text.clear();
     talk.say(AnyMessageOwned::Mining(MiningOwned::OpenExtendedMiningChannel(open)), at(1));
     // 2^240 - 1 lies between the targets of exponents -16 and -15.
-    assert!(talk.text.contains("channel 3 k=-16 "), "{}", talk.text);
+    assert!(talk.text.contains("channel 4 k=-16 "), "{}", talk.text);
 }
 
 #[test]
@@ -278,26 +269,48 @@ fn a_tip_starts_the_job_that_was_sent_before_it() {
 }
 
 #[test]
-fn of_many_jobs_on_one_tip_the_last_eight_are_taken() {
+fn a_job_is_taken_for_sixteen_seconds_after_its_successor() {
     let mut chain = Chain::new(HARD);
-    let mut talk = mining(&chain, -24);
-    for secs in 2..=10 {
-        talk.follow(chain.refresh(), at(secs));
-    }
+    // So few shares would ease the target, which would be another successor.
+    let rules = Rules { floor: Exponent::clamped(-24), ..rules() };
+    let mut talk = Conversation::new(rules, chain.work(), at(0));
+    talk.say(setup_message(setup()), at(0));
+    talk.say(open_extended(1, ADDRESS, -24), at(1));
+    talk.follow(chain.refresh(), at(100));
+    talk.follow(chain.refresh(), at(110));
     let channel = talk.channels[0].clone();
-    let mut answers = Vec::new();
-    for (place, job) in channel.active.iter().enumerate() {
-        talk.text.clear();
-        talk.say(submit(channel.mine(job, u32::try_from(place).unwrap() << 20)), at(11));
-        answers.push(talk.text.contains("stale-share"));
-    }
-    let mut expected = vec![false; 10];
-    expected[..2].fill(true);
-    assert_eq!(answers, expected);
+    let mut nonce = 0;
+    let mut is_taken = |talk: &mut Conversation, job: usize, secs: u64| {
+        nonce += 1 << 20;
+        let before = talk.desk.taken.len();
+        talk.say(submit(channel.mine(&channel.active[job], nonce)), at(secs));
+        talk.stored(1);
+        talk.desk.taken.len() > before
+    };
+    assert!(is_taken(&mut talk, 0, 115) && is_taken(&mut talk, 1, 115));
+    assert!(!is_taken(&mut talk, 0, 116), "its successor started at 100");
+    assert!(talk.text.contains("stale-share"), "{}", talk.text);
+    assert!(is_taken(&mut talk, 1, 125) && !is_taken(&mut talk, 1, 126));
+    assert!(is_taken(&mut talk, 2, 3_000), "the newest has no successor");
 }
 
 #[test]
-fn a_raised_target_goes_before_its_job_and_an_eased_one_behind() {
+fn of_many_jobs_in_a_burst_sixty_four_are_taken() {
+    let mut chain = Chain::new(HARD);
+    let mut talk = mining(&chain, -24);
+    for _ in 0..64 {
+        talk.follow(chain.refresh(), at(2));
+    }
+    let channel = talk.channels[0].clone();
+    assert_eq!(channel.active.len(), 65);
+    talk.say(submit(channel.mine(&channel.active[0], 0)), at(3));
+    assert!(talk.desk.taken.is_empty() && talk.text.contains("stale-share"));
+    talk.say(submit(channel.mine(&channel.active[1], 1 << 20)), at(3));
+    assert_eq!(talk.desk.taken.len(), 1);
+}
+
+#[test]
+fn a_raised_target_goes_before_its_job_and_an_eased_one_between_two() {
     let mut chain = Chain::new(HARD);
     let mut talk = mining(&chain, -24);
     talk.follow(chain.prepare(), at(1));
@@ -462,4 +475,24 @@ fn a_harder_chain_than_the_target_eases_the_target_with_the_tip() {
     chain.set_nbits(0x1e00_ffff);
     talk.follow(chain.next_block(), at(3));
     assert_snapshot!(talk.text);
+}
+
+#[test]
+fn who_drains_asks_those_to_come_back_who_can_bear_it() {
+    let chain = Chain::new(HARD);
+    let told = |client: SetupConnectionOwned, leaving: Leaving| {
+        let mut talk = Conversation::new(rules(), chain.work(), at(0));
+        talk.say(setup_message(client), at(0));
+        talk.farewell(leaving).iter().map(describe).collect::<Vec<_>>()
+    };
+    let reconnect = ["Reconnect host \"\" port 0"];
+    assert_eq!(told(setup(), Leaving::Draining), reconnect);
+    let pool = SetupConnectionOwned { hardware_version: text("Job Declarator"), ..translator() };
+    assert_eq!(told(pool, Leaving::Draining), reconnect);
+    assert!(told(translator(), Leaving::Draining).is_empty());
+    let shouting = SetupConnectionOwned { vendor: text("sri"), ..translator() };
+    assert!(told(shouting, Leaving::Draining).is_empty());
+    assert!(told(setup(), Leaving::NoTip).is_empty(), "nobody is called back to no work");
+    let mut nobody = Conversation::new(rules(), chain.work(), at(0));
+    assert!(nobody.farewell(Leaving::Draining).is_empty(), "nobody knows yet who that is");
 }

@@ -7,13 +7,16 @@ mod support;
 
 use ingress::testing::work::{ADDRESS, Chain, HARD, at, rules};
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 use stratum_core::{
     bitcoin::Target,
     parsers_sv2::{AnyMessageOwned, MiningOwned},
 };
 use subjects::Exponent;
 use support::{
-    client::{ANY_TARGET, hash_rate, open_extended, setup, setup_message, submit, update},
+    client::{
+        ANY_TARGET, Channel, Job, hash_rate, open_extended, setup, setup_message, submit, update,
+    },
     transcript::Conversation,
 };
 
@@ -48,10 +51,7 @@ fn target_of(k: i8) -> Target {
 
 /// A client that applies each message at once never works at a target that its job does not take.
 /// Jobs of a tip that the same burst ends do not count: their shares are stale already.
-fn check_each(
-    client: &mut support::client::Channel,
-    told: &[AnyMessageOwned],
-) -> Result<(), TestCaseError> {
+fn check_each(client: &mut Channel, told: &[AnyMessageOwned]) -> Result<(), TestCaseError> {
     let is_tip = |message: &AnyMessageOwned| {
         matches!(message, AnyMessageOwned::Mining(MiningOwned::SetNewPrevHash(_)))
     };
@@ -69,6 +69,19 @@ fn check_each(
     Ok(())
 }
 
+/// The jobs on the tip whose shares count, newest first, by when each started.
+fn retained<'a>(client: &'a Channel, started: &BTreeMap<u32, u64>, now: u64) -> Vec<&'a Job> {
+    let mut successor = None;
+    let newest_first = client.active.iter().rev();
+    newest_first
+        .take_while(|job| {
+            let over = successor.is_some_and(|secs| now - secs >= 16);
+            successor = Some(started[&job.id]);
+            !over
+        })
+        .collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -81,10 +94,11 @@ proptest! {
         let mut told = talk.say(setup_message(setup()), at(0));
         let (mut secs, mut nonce) = (1, 0_u32);
         told.extend(talk.say(open_extended(1, ADDRESS, -22), at(secs)));
-        let mut client = support::client::Channel::default();
+        let mut client = Channel::default();
         check_each(&mut client, &told)?;
+        let mut started = BTreeMap::from([(client.current().id, secs)]);
         for step in steps {
-            secs += 5;
+            secs += 2;
             let told = match step {
                 Step::Refresh => talk.follow(chain.refresh(), at(secs)),
                 Step::Prepare => talk.follow(chain.prepare(), at(secs)),
@@ -98,9 +112,9 @@ proptest! {
                     talk.tick(at(secs))
                 }
                 Step::Share { job } => {
-                    // One of the eight newest; its own target may be easier than the present one.
-                    let newest: Vec<_> = client.active.iter().rev().take(8).collect();
-                    let job = newest[job % newest.len()].clone();
+                    // One that is retained; its own target may be easier than the present one.
+                    let retained: Vec<_> = retained(&client, &started, secs);
+                    let job = retained[job % retained.len()].clone();
                     let mut miner = client.clone();
                     miner.target = Some(target_of(job.exponent().unwrap()));
                     nonce += 1 << 20;
@@ -115,6 +129,9 @@ proptest! {
                 }
             };
             check_each(&mut client, &told)?;
+            for job in &client.active {
+                started.entry(job.id).or_insert(secs);
+            }
             let ids: std::collections::BTreeSet<u32> =
                 client.active.iter().chain(&client.future).map(|job| job.id).collect();
             prop_assert_eq!(ids.len(), client.active.len() + client.future.len());

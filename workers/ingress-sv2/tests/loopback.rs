@@ -13,7 +13,7 @@ use std::time::Duration;
 use stratum_core::common_messages_sv2::{Protocol, SetupConnectionOwned};
 use subjects::{Payload, blocks::Claimed, sessions::Changed, shares::Submitted};
 use support::{
-    client::{open_extended, setup, setup_message, submit},
+    client::{open_extended, setup, setup_message, submit, translator},
     pool::{Bounds, Miner, PATIENCE, Pool, start},
 };
 use tokio::{
@@ -322,12 +322,29 @@ async fn a_drain_stores_and_acknowledges_what_was_read_and_then_says_goodbye() {
     pool.standing.send_replace(Standing::Leaving(Leaving::Draining));
     pool.bus.let_batches(1);
     assert!(miner.line().await.starts_with("SubmitShares.Success"));
+    assert_eq!(miner.line().await, "Reconnect host \"\" port 0");
     assert!(miner.hear().await.is_none(), "closed");
     pool.until_nobody_is_connected().await;
     let told = pool.bus.stored::<Changed>();
     assert_eq!(told.len(), 2, "opened and closed");
     assert_eq!(told[1].reason.as_deref(), Some("the ingress drains"));
     assert_eq!((told[0].sequence, told[1].sequence), (0, 1));
+}
+
+#[tokio::test]
+async fn a_drain_only_closes_on_a_client_that_reconnect_would_kill() {
+    let pool = start(Fake::closed(), HARD, Bounds::default()).await;
+    let mut miner = Miner::of(&pool).await;
+    miner.open_as(translator(), ADDRESS, -20).await;
+    let share = miner.share(1);
+    miner.send(submit(share)).await;
+    pool.bus.until(|bus| bus.offered::<Submitted>().len() == 1).await;
+    pool.stop();
+    pool.standing.send_replace(Standing::Leaving(Leaving::Draining));
+    pool.bus.let_batches(1);
+    assert!(miner.line().await.starts_with("SubmitShares.Success"));
+    assert!(miner.hear().await.is_none(), "closed without another word");
+    pool.until_nobody_is_connected().await;
 }
 
 #[tokio::test]

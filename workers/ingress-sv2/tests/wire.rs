@@ -77,8 +77,9 @@ fn the_library_reads_every_frame_of_ours() {
     frames.shares_stored(2, 10, 3, 77);
     frames.share_error(2, 11, "stale-share");
     frames.custom_job_error(2, 12, "jd-not-supported");
+    frames.reconnect();
     let read: Vec<_> = frames.iter().map(support::client::read).collect();
-    assert_eq!(read.len(), 9);
+    assert_eq!(read.len(), 10);
     let AnyMessageOwned::Mining(MiningOwned::SetTarget(target)) = &read[5] else {
         panic!("{:?}", read[5]);
     };

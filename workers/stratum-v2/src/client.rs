@@ -105,6 +105,9 @@ pub enum ClientError {
     /// The pool refused, with its code.
     #[error("the pool refused with `{0}`")]
     Refused(String),
+    /// The pool has answered all that it owes, and asks to connect again.
+    #[error("the pool asks to connect again")]
+    Reconnect,
     /// A message came that does not answer what was asked.
     #[error("an answer was expected, this came: {0}")]
     Unexpected(String),
@@ -260,13 +263,17 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Those of [`Self::next`], and `Unexpected` for a message of another protocol.
+    /// Those of [`Self::next`], `Reconnect` when the pool says so, and `Unexpected` for a message of
+    /// another protocol.
     pub async fn next_mining(&mut self) -> Result<MiningOwned, ClientError> {
-        let message = self.next().await?;
-        if let AnyMessageOwned::Mining(message) = message {
-            return Ok(message);
+        #[expect(clippy::wildcard_enum_match_arm, reason = "no other message is for a miner")]
+        match self.next().await? {
+            AnyMessageOwned::Mining(message) => Ok(message),
+            AnyMessageOwned::Common(CommonMessagesOwned::Reconnect(_)) => {
+                Err(ClientError::Reconnect)
+            }
+            other => Err(unexpected(&other)),
         }
-        Err(unexpected(&message))
     }
 
     /// Sends a mining message.

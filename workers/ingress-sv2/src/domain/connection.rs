@@ -2,21 +2,26 @@
 
 mod terms;
 
+mod work;
+
 mod share;
 
 mod deadline;
 
 use crate::{
     domain::{
-        channel::Channel,
+        channel::{Channel, JobIds},
         closing::{Closing, Fault},
+        extensions::{self, Agreed},
+        groups::{Groups, Ids},
         ledger::Answer,
         setup::{self, Client, Refusal},
     },
-    wire::{Frames, GROUP_CHANNEL, Inbound},
+    wire::{Frames, Inbound},
 };
 use ingress::domain::{
     Moment,
+    closing::Leaving,
     desk::{Desk, Tidings},
     ledger::Ledger,
     rules::Rules,
@@ -26,6 +31,7 @@ use ingress::domain::{
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use stratum_core::{
     common_messages_sv2::SetupConnection,
+    extensions_sv2::RequestExtensions,
     mining_sv2::{CloseChannel, ERROR_CODE_SET_CUSTOM_MINING_JOB_JD_NOT_SUPPORTED},
 };
 use subjects::{
@@ -50,8 +56,13 @@ pub struct Connection {
     network_class: NetworkClass,
     work: Arc<Work>,
     client: Option<Client>,
+    /// Whether shares name their workers, on channels that open.
+    names_workers: bool,
     channels: BTreeMap<u32, Channel>,
-    next_channel: u32,
+    groups: Groups,
+    /// Of channels and groups.
+    ids: Ids,
+    jobs: JobIds,
     ledger: Ledger<Answer>,
     /// A good share that the lane had no room for.
     stalled: Option<(u32, Good, Duration)>,
@@ -76,8 +87,11 @@ impl Connection {
             network_class,
             work,
             client: None,
+            names_workers: false,
             channels: BTreeMap::new(),
-            next_channel: GROUP_CHANNEL + 1,
+            groups: Groups::default(),
+            ids: Ids::default(),
+            jobs: JobIds::default(),
             ledger: Ledger::default(),
             stalled: None,
             waiting_since: moment.elapsed,
@@ -143,9 +157,32 @@ impl Connection {
                 job.request_id,
                 ERROR_CODE_SET_CUSTOM_MINING_JOB_JD_NOT_SUPPORTED,
             ),
+            Inbound::Extensions(request) => self.agree(&request, out),
+            Inbound::EndpointChanged(id) => {
+                // It is another client's channel now, which has agreed on nothing yet.
+                if let Some(channel) = self.channels.get_mut(&id) {
+                    channel.workers_mut().switch_off();
+                }
+            }
             Inbound::Ignored => {}
         }
         Ok(())
+    }
+
+    fn agree(&mut self, request: &RequestExtensions<'_>, out: &mut Outbox) {
+        let agreed = extensions::agree(request.requested_extensions.as_slice());
+        self.names_workers = extensions::names_workers(&agreed);
+        for channel in self.channels.values_mut() {
+            if self.names_workers {
+                channel.workers_mut().switch_on();
+            } else {
+                channel.workers_mut().switch_off();
+            }
+        }
+        match agreed {
+            Agreed::On(spoken) => out.frames.extensions_success(request.request_id, &spoken),
+            Agreed::Nothing(asked) => out.frames.extensions_error(request.request_id, &asked),
+        }
     }
 
     fn begin(
@@ -163,6 +200,8 @@ impl Connection {
             | Inbound::Close(_)
             | Inbound::Share(_)
             | Inbound::CustomJob(_)
+            | Inbound::Extensions(_)
+            | Inbound::EndpointChanged(_)
             | Inbound::Ignored => return Err(Fault::SetupExpected.into()),
         };
         match checked {
@@ -189,7 +228,10 @@ impl Connection {
         setup::check(setup)
     }
 
-    fn look_in(&mut self, wait: Option<Duration>, now: Duration) {
+    /// Sets when the channel's target is looked at without a share.
+    fn look_in_on(&mut self, id: u32, now: Duration) {
+        let rate = self.rules.shares_per_minute;
+        let wait = self.channels.get(&id).and_then(|channel| channel.next_check(rate, now));
         if let Some(at) = wait.map(|wait| now.saturating_add(wait)) {
             self.check_at = Some(self.check_at.map_or(at, |check| check.min(at)));
         }
@@ -202,10 +244,9 @@ impl Connection {
         desk: &mut impl Desk,
         out: &mut Outbox,
     ) {
-        let ids: Vec<u32> = match close.channel_id {
-            GROUP_CHANNEL => self.channels.keys().copied().collect(),
-            id => vec![id],
-        };
+        let named = |channel: &&Channel| [channel.id, channel.group].contains(&close.channel_id);
+        let ids: Vec<u32> =
+            self.channels.values().filter(named).map(|channel| channel.id).collect();
         for id in ids {
             self.end_channel(id, "closed by the miner", moment, desk, out);
         }
@@ -221,16 +262,21 @@ impl Connection {
     ) {
         self.tell(id, Event::Closed, Some(reason), moment, out);
         if let Some(channel) = self.channels.remove(&id) {
+            self.groups.leave(channel.group);
             desk.free(channel.into_number());
             self.waiting_since = moment.elapsed;
         }
     }
 
-    /// Other work is current.
-    pub fn follow(&mut self, work: Arc<Work>, moment: Moment, out: &mut Outbox) {
-        self.work = work;
-        for channel in self.channels.values_mut() {
-            channel.follow(&self.work, moment.at, &mut out.frames);
+    /// All miners are sent away: says so, once all that is owed was answered, to those who can
+    /// bear it. To others the connection's end says all.
+    pub fn farewell(&self, leaving: Leaving, out: &mut Outbox) {
+        let takes_it = self.client.as_ref().is_some_and(|client| client.maker.takes_reconnect());
+        match leaving {
+            // A miner that comes back finds the next process, or another pool of its list.
+            Leaving::Draining if takes_it => out.frames.reconnect(),
+            // Without a tip the same host has no work: the miner's own list serves it better.
+            Leaving::Draining | Leaving::NoTip => {}
         }
     }
 

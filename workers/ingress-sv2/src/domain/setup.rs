@@ -22,6 +22,47 @@ pub struct Client {
     pub agent: String,
     /// Whether only standard channels may be opened.
     pub standard_jobs_only: bool,
+    /// What may be asked of it.
+    pub maker: Maker,
+}
+
+/// Whose program a client is, as far as it matters: some do not survive what the specification
+/// lets a server send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Maker {
+    /// The reference implementation's translator. It aborts at `Reconnect`, and passes over
+    /// `SetExtranoncePrefix` as if it had not come (versions up to 0.6).
+    ReferenceTranslator,
+    /// Nothing bad is known.
+    Other,
+}
+
+impl Maker {
+    fn of(setup: &SetupConnection<'_>) -> Self {
+        let vendor = setup.vendor.as_utf8_or_hex();
+        let hardware = setup.hardware_version.as_utf8_or_hex().to_ascii_lowercase();
+        if vendor.eq_ignore_ascii_case("sri") && hardware.contains("translator") {
+            Self::ReferenceTranslator
+        } else {
+            Self::Other
+        }
+    }
+
+    /// Whether it goes on with another extranonce prefix when it is told one.
+    pub const fn takes_prefix(self) -> bool {
+        match self {
+            Self::ReferenceTranslator => false,
+            Self::Other => true,
+        }
+    }
+
+    /// Whether it survives `Reconnect`.
+    pub const fn takes_reconnect(self) -> bool {
+        match self {
+            Self::ReferenceTranslator => false,
+            Self::Other => true,
+        }
+    }
 }
 
 /// What `SetupConnection.Error` says.
@@ -58,6 +99,7 @@ pub fn check(setup: &SetupConnection<'_>) -> Result<Client, Refusal> {
     Ok(Client {
         agent: agent(setup),
         standard_jobs_only: setup.flags & REQUIRES_STANDARD_JOBS != 0,
+        maker: Maker::of(setup),
     })
 }
 

@@ -1,7 +1,11 @@
 //! What miners send.
 
 use stratum_core::{
+    binary_sv2,
     common_messages_sv2::{MESSAGE_TYPE_SETUP_CONNECTION, SetupConnection},
+    extensions_sv2::{
+        EXTENSION_TYPE_EXTENSIONS_NEGOTIATION, MESSAGE_TYPE_REQUEST_EXTENSIONS, RequestExtensions,
+    },
     framing_sv2::header::Header,
     mining_sv2::{
         CloseChannel, MESSAGE_TYPE_SUBMIT_SHARES_EXTENDED, MESSAGE_TYPE_SUBMIT_SHARES_STANDARD,
@@ -30,6 +34,10 @@ pub enum Inbound<'a> {
     Share(Submit<'a>),
     /// A job that the miner made.
     CustomJob(SetCustomMiningJob<'a>),
+    /// Which extensions the client wants to speak.
+    Extensions(RequestExtensions<'a>),
+    /// Another client is behind this channel of a proxy.
+    EndpointChanged(u32),
     /// Nothing that concerns us: the specification says to ignore it.
     Ignored,
 }
@@ -54,6 +62,8 @@ pub struct Submit<'a> {
     pub version: u32,
     /// What the miner rolled; empty in `SubmitSharesStandard`.
     pub extranonce: &'a [u8],
+    /// What follows: fields of extensions, if any were agreed on.
+    pub fields: &'a [u8],
 }
 
 /// The frame is not a message that a miner may send.
@@ -70,14 +80,17 @@ pub enum FrameFault {
 /// Number of the last protocol that the specification knows: template distribution.
 const LAST_PROTOCOL: u8 = 2;
 
-/// Reads a frame. Frames of extensions are ignored: we negotiate none.
+/// Reads a frame. A frame of an extension that we do not know is ignored, be it about a channel or
+/// not: we are the endpoint of either (section 3.4).
 ///
 /// # Errors
 ///
 /// When the type is not one that miners send, or the payload is not of that type.
 pub fn read(header: Header, payload: &mut [u8]) -> Result<Inbound<'_>, FrameFault> {
-    if header.ext_type_without_channel_msg() != 0 {
-        return Ok(Inbound::Ignored);
+    match header.ext_type() {
+        EXTENSION_TYPE_EXTENSIONS_NEGOTIATION => return extensions(header.msg_type(), payload),
+        _ if header.ext_type_without_channel_msg() != 0 => return Ok(Inbound::Ignored),
+        _ => {}
     }
     let kind = header.msg_type();
     if kind == MESSAGE_TYPE_SETUP_CONNECTION
@@ -96,7 +109,15 @@ pub fn read(header: Header, payload: &mut [u8]) -> Result<Inbound<'_>, FrameFaul
     .ok_or(FrameFault::Malformed(kind))
 }
 
-/// Bytes behind the last field are fields of extensions that we did not negotiate.
+/// Messages of extension 0x0001. None of them is about a channel.
+fn extensions(kind: u8, payload: &mut [u8]) -> Result<Inbound<'_>, FrameFault> {
+    if kind != MESSAGE_TYPE_REQUEST_EXTENSIONS {
+        return Err(FrameFault::Unexpected(kind));
+    }
+    let request = binary_sv2::from_bytes(payload).map_err(|_| FrameFault::Malformed(kind))?;
+    Ok(Inbound::Extensions(request))
+}
+
 fn submit(kind: JobKind, payload: &[u8]) -> Option<Submit<'_>> {
     let mut rest = payload;
     let mut number = || {
@@ -110,7 +131,9 @@ fn submit(kind: JobKind, payload: &[u8]) -> Option<Submit<'_>> {
         JobKind::Standard => &[],
         JobKind::Extended => {
             let (length, after) = rest.split_first()?;
-            after.get(..usize::from(*length))?
+            let (extranonce, after) = after.split_at_checked(usize::from(*length))?;
+            rest = after;
+            extranonce
         }
     };
     let short = extranonce.len() <= MAX_EXTRANONCE_LENGTH;
@@ -123,13 +146,16 @@ fn submit(kind: JobKind, payload: &[u8]) -> Option<Submit<'_>> {
         ntime,
         version,
         extranonce,
+        fields: rest,
     })
 }
 
 fn common(kind: u8, payload: &mut [u8]) -> Result<Inbound<'_>, FrameFault> {
     match CommonMessages::try_from((kind, payload)).map_err(|error| fault(kind, &error))? {
         CommonMessages::SetupConnection(setup) => Ok(Inbound::Setup(setup)),
-        CommonMessages::ChannelEndpointChanged(_) => Ok(Inbound::Ignored),
+        CommonMessages::ChannelEndpointChanged(changed) => {
+            Ok(Inbound::EndpointChanged(changed.channel_id))
+        }
         CommonMessages::Reconnect(_)
         | CommonMessages::SetupConnectionError(_)
         | CommonMessages::SetupConnectionSuccess(_) => Err(FrameFault::Unexpected(kind)),

@@ -3,7 +3,12 @@
 use mining::{Payee, SV2_EXTRANONCE_LENGTH, Target, TipWork, WorkTemplate};
 use stratum_core::{
     common_messages_sv2::{
-        MESSAGE_TYPE_SETUP_CONNECTION_ERROR, MESSAGE_TYPE_SETUP_CONNECTION_SUCCESS,
+        MESSAGE_TYPE_RECONNECT, MESSAGE_TYPE_SETUP_CONNECTION_ERROR,
+        MESSAGE_TYPE_SETUP_CONNECTION_SUCCESS,
+    },
+    extensions_sv2::{
+        EXTENSION_TYPE_EXTENSIONS_NEGOTIATION, MESSAGE_TYPE_REQUEST_EXTENSIONS_ERROR,
+        MESSAGE_TYPE_REQUEST_EXTENSIONS_SUCCESS,
     },
     framing_sv2::header::Header,
     mining_sv2::{
@@ -11,18 +16,15 @@ use stratum_core::{
         MESSAGE_TYPE_NEW_EXTENDED_MINING_JOB, MESSAGE_TYPE_NEW_MINING_JOB,
         MESSAGE_TYPE_OPEN_EXTENDED_MINING_CHANNEL_SUCCESS, MESSAGE_TYPE_OPEN_MINING_CHANNEL_ERROR,
         MESSAGE_TYPE_OPEN_STANDARD_MINING_CHANNEL_SUCCESS,
-        MESSAGE_TYPE_SET_CUSTOM_MINING_JOB_ERROR, MESSAGE_TYPE_SET_TARGET,
-        MESSAGE_TYPE_SUBMIT_SHARES_ERROR, MESSAGE_TYPE_SUBMIT_SHARES_SUCCESS,
-        MESSAGE_TYPE_UPDATE_CHANNEL_ERROR,
+        MESSAGE_TYPE_SET_CUSTOM_MINING_JOB_ERROR, MESSAGE_TYPE_SET_EXTRANONCE_PREFIX,
+        MESSAGE_TYPE_SET_GROUP_CHANNEL, MESSAGE_TYPE_SET_TARGET, MESSAGE_TYPE_SUBMIT_SHARES_ERROR,
+        MESSAGE_TYPE_SUBMIT_SHARES_SUCCESS, MESSAGE_TYPE_UPDATE_CHANNEL_ERROR,
     },
 };
 use subjects::Exponent;
 
 /// The one version of the protocol that there is.
 const PROTOCOL_VERSION: u16 = 2;
-/// The group that every channel of a connection belongs to. No job is ever broadcast on it, since
-/// each channel has a coinbase of its own; closing it closes all channels.
-pub const GROUP_CHANNEL: u32 = 1;
 /// Marks messages about one channel, in the extension type of the header.
 const CHANNEL_BIT: u16 = 0x8000;
 /// Where the length stands in a header.
@@ -47,12 +49,14 @@ pub struct OpenedChannel<'a> {
     pub prefix: &'a [u8],
     /// How many bytes the miner rolls after the prefix; 0 on a standard channel.
     pub rolled: u16,
+    /// The group that the channel belongs to.
+    pub group_id: u32,
 }
 
 /// What jobs of both kinds begin with.
 #[derive(Clone, Copy, Debug)]
 pub struct JobHeader {
-    /// The channel.
+    /// The channel, or the group.
     pub channel_id: u32,
     /// The job's id on it.
     pub job_id: u32,
@@ -99,12 +103,39 @@ impl Frames {
         });
     }
 
+    /// `RequestExtensions.Success`: these are spoken.
+    pub fn extensions_success(&mut self, request_id: u16, spoken: &[u16]) {
+        let extension = EXTENSION_TYPE_EXTENSIONS_NEGOTIATION;
+        self.frame(MESSAGE_TYPE_REQUEST_EXTENSIONS_SUCCESS, extension, |body| {
+            body.extend(request_id.to_le_bytes());
+            put_numbers(body, spoken);
+        });
+    }
+
+    /// `RequestExtensions.Error`: these are not spoken, and none is required.
+    pub fn extensions_error(&mut self, request_id: u16, unsupported: &[u16]) {
+        let extension = EXTENSION_TYPE_EXTENSIONS_NEGOTIATION;
+        self.frame(MESSAGE_TYPE_REQUEST_EXTENSIONS_ERROR, extension, |body| {
+            body.extend(request_id.to_le_bytes());
+            put_numbers(body, unsupported);
+            put_numbers(body, &[]);
+        });
+    }
+
+    /// `Reconnect` to the same host and port, whoever answers there then.
+    pub fn reconnect(&mut self) {
+        self.frame(MESSAGE_TYPE_RECONNECT, 0, |body| {
+            put_text(body, "");
+            body.extend(0_u16.to_le_bytes());
+        });
+    }
+
     /// `OpenStandardMiningChannel.Success`.
     pub fn opened_standard(&mut self, opened: OpenedChannel<'_>) {
         self.frame(MESSAGE_TYPE_OPEN_STANDARD_MINING_CHANNEL_SUCCESS, 0, |body| {
             put_opened(body, &opened);
             put_short(body, opened.prefix);
-            body.extend(GROUP_CHANNEL.to_le_bytes());
+            body.extend(opened.group_id.to_le_bytes());
         });
     }
 
@@ -114,7 +145,16 @@ impl Frames {
             put_opened(body, &opened);
             body.extend(opened.rolled.to_le_bytes());
             put_short(body, opened.prefix);
-            body.extend(GROUP_CHANNEL.to_le_bytes());
+            body.extend(opened.group_id.to_le_bytes());
+        });
+    }
+
+    /// `SetGroupChannel`: this channel belongs to that group from now on.
+    pub fn set_group(&mut self, group_id: u32, channel_id: u32) {
+        self.frame(MESSAGE_TYPE_SET_GROUP_CHANNEL, 0, |body| {
+            body.extend(group_id.to_le_bytes());
+            body.extend(1_u16.to_le_bytes());
+            body.extend(channel_id.to_le_bytes());
         });
     }
 
@@ -134,6 +174,11 @@ impl Frames {
     /// `CloseChannel`.
     pub fn close_channel(&mut self, channel_id: u32, reason: &str) {
         self.about(MESSAGE_TYPE_CLOSE_CHANNEL, channel_id, |body| put_text(body, reason));
+    }
+
+    /// `SetExtranoncePrefix`, for the jobs that come after it.
+    pub fn set_prefix(&mut self, channel_id: u32, prefix: &[u8]) {
+        self.about(MESSAGE_TYPE_SET_EXTRANONCE_PREFIX, channel_id, |body| put_short(body, prefix));
     }
 
     /// `SetTarget`: a power of two.
@@ -249,6 +294,12 @@ fn put_job(body: &mut Vec<u8>, job: JobHeader, version: u32) {
 /// A template holds at most 32 hashes and 18 short outputs, far below this length's bound.
 fn put_long_length(body: &mut Vec<u8>, length: usize) {
     body.extend(u16::try_from(length).unwrap_or(u16::MAX).to_le_bytes());
+}
+
+/// A client's list has come in one frame, and so it fits the length's two bytes.
+fn put_numbers(body: &mut Vec<u8>, numbers: &[u16]) {
+    body.extend(u16::try_from(numbers.len()).unwrap_or(u16::MAX).to_le_bytes());
+    body.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
 }
 
 /// Codes are our own constants; what exceeds `STR0_255` would be cut, not sent malformed.

@@ -2,7 +2,7 @@
 //! library, and mines with `bitcoin`'s own hashes.
 
 use stratum_core::{
-    binary_sv2::{Str0255Owned, U256Owned},
+    binary_sv2::{B032Owned, Str0255Owned, U256Owned},
     bitcoin::{
         Target,
         hashes::{Hash, sha256d},
@@ -11,9 +11,9 @@ use stratum_core::{
     common_messages_sv2::{Protocol, SetupConnectionOwned},
     framing_sv2::header::Header,
     mining_sv2::{
-        CloseChannelOwned, NewExtendedMiningJobOwned, OpenExtendedMiningChannelOwned,
-        OpenStandardMiningChannelOwned, SubmitSharesExtendedOwned, SubmitSharesStandard,
-        UpdateChannelOwned,
+        CloseChannelOwned, NewExtendedMiningJobOwned, NewMiningJobOwned,
+        OpenExtendedMiningChannelOwned, OpenStandardMiningChannelOwned, SubmitSharesExtendedOwned,
+        SubmitSharesStandard, UpdateChannelOwned,
     },
     parsers_sv2::{AnyMessage, AnyMessageOwned, CommonMessagesOwned, MiningOwned},
 };
@@ -37,6 +37,17 @@ pub fn setup() -> SetupConnectionOwned {
         hardware_version: text("BM1370"),
         firmware: text("v2.15.0"),
         device_id: text(""),
+    }
+}
+
+/// The reference implementation's translator, as it says itself.
+pub fn translator() -> SetupConnectionOwned {
+    SetupConnectionOwned {
+        flags: 0b100,
+        vendor: text("SRI"),
+        hardware_version: text("Translator Proxy"),
+        firmware: text(""),
+        ..setup()
     }
 }
 
@@ -111,6 +122,8 @@ pub fn read(frame: &[u8]) -> AnyMessageOwned {
 #[derive(Clone, Debug, Default)]
 pub struct Channel {
     pub id: u32,
+    pub group: u32,
+    pub kind: Kind,
     pub prefix: Vec<u8>,
     pub rolled: usize,
     pub target: Option<Target>,
@@ -122,10 +135,20 @@ pub struct Channel {
     pub nbits: u32,
 }
 
+/// What may be sent to a channel itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    #[default]
+    Extended,
+    Standard,
+}
+
 /// A job as its client knows it.
 #[derive(Clone, Debug)]
 pub struct Job {
     pub id: u32,
+    /// The extranonce prefix in force when it was sent.
+    pub prefix: Vec<u8>,
     pub version: u32,
     pub min_ntime: u32,
     pub work: Searched,
@@ -146,29 +169,30 @@ impl Channel {
     /// Takes a message that may concern this channel; `false` when it does not.
     pub fn hear(&mut self, message: &AnyMessageOwned) -> bool {
         let AnyMessageOwned::Mining(message) = message else { return false };
+        let is_ours = |id: u32| id == self.id || id == self.group;
         match message {
             MiningOwned::OpenExtendedMiningChannelSuccess(opened) if self.id == 0 => {
-                self.id = opened.channel_id;
-                self.prefix = opened.extranonce_prefix.as_ref().to_vec();
+                self.opened(opened.channel_id, opened.group_channel_id, &opened.extranonce_prefix);
                 self.rolled = opened.extranonce_size.into();
                 self.target = Some(Target::from_le_bytes(array(opened.target.as_ref())));
             }
             MiningOwned::OpenStandardMiningChannelSuccess(opened) if self.id == 0 => {
-                self.id = opened.channel_id;
-                self.prefix = opened.extranonce_prefix.as_ref().to_vec();
+                self.opened(opened.channel_id, opened.group_channel_id, &opened.extranonce_prefix);
+                self.kind = Kind::Standard;
                 self.target = Some(Target::from_le_bytes(array(opened.target.as_ref())));
             }
-            MiningOwned::NewExtendedMiningJob(job) if job.channel_id == self.id => {
+            MiningOwned::NewExtendedMiningJob(job) if is_ours(job.channel_id) => {
+                let to_us = job.channel_id == self.id;
+                assert!(!to_us || self.kind == Kind::Extended, "an extended job: {job}");
                 let min_ntime = job.min_ntime.clone().into_inner();
-                self.add(min_ntime, Job::extended(job));
+                self.add(min_ntime, Job::extended(job, &self.prefix));
             }
             MiningOwned::NewMiningJob(job) if job.channel_id == self.id => {
-                let work = Searched::Standard { root: array(job.merkle_root.as_ref()) };
+                assert_eq!(self.kind, Kind::Standard, "a standard job: {job}");
                 let min_ntime = job.min_ntime.clone().into_inner();
-                let (id, version) = (job.job_id, job.version);
-                self.add(min_ntime, Job { id, version, min_ntime: min_ntime.unwrap_or(0), work });
+                self.add(min_ntime, Job::standard(job, &self.prefix));
             }
-            MiningOwned::SetNewPrevHash(tip) if tip.channel_id == self.id => {
+            MiningOwned::SetNewPrevHash(tip) if is_ours(tip.channel_id) => {
                 let place = self.future.iter().position(|job| job.id == tip.job_id).unwrap();
                 let job = Job { min_ntime: tip.min_ntime, ..self.future.swap_remove(place) };
                 self.active = vec![job];
@@ -176,16 +200,32 @@ impl Channel {
                 self.prevhash = array(tip.prev_hash.as_ref());
                 self.nbits = tip.nbits;
             }
-            MiningOwned::SetTarget(target) if target.channel_id == self.id => {
+            MiningOwned::SetTarget(target) if is_ours(target.channel_id) => {
                 let bytes = array(target.maximum_target.as_ref());
                 self.target = Some(Target::from_le_bytes(bytes));
+            }
+            MiningOwned::SetGroupChannel(set)
+                if set.channel_ids.iter().any(|id| *id == self.id) =>
+            {
+                self.group = set.group_channel_id;
+            }
+            MiningOwned::SetExtranoncePrefix(set) if set.channel_id == self.id => {
+                self.prefix = set.extranonce_prefix.as_ref().to_vec();
             }
             _ => return false,
         }
         true
     }
 
+    fn opened(&mut self, id: u32, group: u32, prefix: &B032Owned) {
+        (self.id, self.group) = (id, group);
+        self.prefix = prefix.as_ref().to_vec();
+    }
+
+    /// No two jobs that may be worked on have one id.
     fn add(&mut self, min_ntime: Option<u32>, job: Job) {
+        let mut known = self.active.iter().chain(&self.future);
+        assert!(known.all(|other| other.id != job.id), "job {} again", job.id);
         if min_ntime.is_some() { self.active.push(job) } else { self.future.push(job) }
     }
 
@@ -227,7 +267,7 @@ impl Channel {
         match &job.work {
             Searched::Standard { root } => *root,
             Searched::Extended { head, tail, path } => {
-                let coinbase = [head.as_slice(), &self.prefix, extranonce, tail].concat();
+                let coinbase = [head.as_slice(), &job.prefix, extranonce, tail].concat();
                 path.iter().fold(sha256d::Hash::hash(&coinbase).to_byte_array(), |left, right| {
                     sha256d::Hash::hash(&[left, *right].concat()).to_byte_array()
                 })
@@ -255,10 +295,21 @@ impl Channel {
 }
 
 impl Job {
-    fn extended(job: &NewExtendedMiningJobOwned) -> Self {
+    fn standard(job: &NewMiningJobOwned, prefix: &[u8]) -> Self {
+        Self {
+            id: job.job_id,
+            prefix: prefix.to_vec(),
+            version: job.version,
+            min_ntime: job.min_ntime.clone().into_inner().unwrap_or(0),
+            work: Searched::Standard { root: array(job.merkle_root.as_ref()) },
+        }
+    }
+
+    fn extended(job: &NewExtendedMiningJobOwned, prefix: &[u8]) -> Self {
         let path = job.merkle_path.iter().map(|node| array(node.as_ref()));
         Self {
             id: job.job_id,
+            prefix: prefix.to_vec(),
             version: job.version,
             min_ntime: job.min_ntime.clone().into_inner().unwrap_or(0),
             work: Searched::Extended {

@@ -4,4 +4,5 @@
 
 pub mod client;
 pub mod pool;
+pub mod proxy;
 pub mod transcript;

@@ -13,6 +13,7 @@ use stratum_core::{
         Decoded, Decrypted, EncodableFrame, Handshake, InitiatorSent, NoiseDecoder, NoiseEncoder,
         TransportDecryptState, TransportEncryptState,
     },
+    common_messages_sv2::SetupConnectionOwned,
     framing_sv2,
     mining_sv2::SubmitSharesExtendedOwned,
     noise_sv2::Initiator,
@@ -137,7 +138,12 @@ impl Miner {
 
     /// Sets up and opens an extended channel at exponent `k`.
     pub async fn open(&mut self, user: &str, k: i32) {
-        self.send(setup_message(setup())).await;
+        self.open_as(setup(), user, k).await;
+    }
+
+    /// The same with the setup of another client.
+    pub async fn open_as(&mut self, setup: SetupConnectionOwned, user: &str, k: i32) {
+        self.send(setup_message(setup)).await;
         assert!(self.line().await.starts_with("SetupConnection.Success"));
         self.send(open_extended(1, user, k)).await;
         while self.channel.active.is_empty() {

@@ -2,7 +2,7 @@
 
 use super::client;
 use ingress::{
-    domain::{Moment, rules::Rules, selection::Work},
+    domain::{Moment, closing::Leaving, rules::Rules, selection::Work},
     testing::desk::Counter,
 };
 use ingress_sv2::{
@@ -16,7 +16,10 @@ use std::{fmt::Write as _, sync::Arc};
 use stratum_core::{
     bitcoin::Target,
     framing_sv2::header::Header,
-    parsers_sv2::{AnyMessageOwned, CommonMessagesOwned, MiningOwned},
+    parsers_sv2::{
+        AnyMessageOwned, CommonMessagesOwned, ExtensionsNegotiationOwned, ExtensionsOwned,
+        MiningOwned,
+    },
 };
 use subjects::sessions::NetworkClass;
 
@@ -97,6 +100,12 @@ impl Conversation {
         told
     }
 
+    pub fn farewell(&mut self, leaving: Leaving) -> Vec<AnyMessageOwned> {
+        let mut out = Outbox::default();
+        self.connection.farewell(leaving, &mut out);
+        self.tell(&mut out)
+    }
+
     pub fn end(&mut self, closing: Closing, moment: Moment) {
         let mut out = Outbox::default();
         self.connection.end(closing, moment, &mut self.desk, &mut out);
@@ -137,13 +146,19 @@ impl Conversation {
     }
 
     fn hear(&mut self, message: &AnyMessageOwned) {
-        let heard = self.channels.iter_mut().any(|channel| channel.hear(message));
-        if !heard {
+        let heard =
+            self.channels.iter_mut().filter_map(|channel| channel.hear(message).then_some(()));
+        if heard.count() == 0 {
             let mut channel = client::Channel::default();
-            if channel.hear(message) {
+            if channel.hear(message) && channel.id != 0 {
                 self.channels.push(channel);
             }
         }
+    }
+
+    /// The client's side of a channel.
+    pub fn channel(&self, id: u32) -> &client::Channel {
+        self.channels.iter().find(|channel| channel.id == id).unwrap()
     }
 }
 
@@ -162,7 +177,30 @@ pub fn describe(message: &AnyMessageOwned) -> String {
     match message {
         AnyMessageOwned::Common(message) => common(message),
         AnyMessageOwned::Mining(message) => mining_message(message),
+        AnyMessageOwned::Extensions(message) => extensions(message),
         other => format!("{other:?}"),
+    }
+}
+
+fn extensions(message: &ExtensionsOwned) -> String {
+    let ExtensionsOwned::ExtensionsNegotiation(message) = message;
+    match message {
+        ExtensionsNegotiationOwned::RequestExtensions(request) => format!(
+            "RequestExtensions request {} {:?}",
+            request.request_id,
+            request.requested_extensions.as_slice()
+        ),
+        ExtensionsNegotiationOwned::RequestExtensionsSuccess(success) => format!(
+            "RequestExtensions.Success request {} {:?}",
+            success.request_id,
+            success.supported_extensions.as_slice()
+        ),
+        ExtensionsNegotiationOwned::RequestExtensionsError(error) => format!(
+            "RequestExtensions.Error request {} unsupported {:?} required {:?}",
+            error.request_id,
+            error.unsupported_extensions.as_slice(),
+            error.required_extensions.as_slice()
+        ),
     }
 }
 
@@ -183,7 +221,12 @@ fn common(message: &CommonMessagesOwned) -> String {
             error.error_code.as_utf8_or_hex(),
             error.flags
         ),
-        other => format!("{other:?}"),
+        CommonMessagesOwned::Reconnect(to) => {
+            format!("Reconnect host {:?} port {}", to.new_host.as_utf8_or_hex(), to.new_port)
+        }
+        CommonMessagesOwned::ChannelEndpointChanged(changed) => {
+            format!("ChannelEndpointChanged channel {}", changed.channel_id)
+        }
     }
 }
 
@@ -245,6 +288,14 @@ fn about_channels(message: &MiningOwned) -> String {
             opened.extranonce_prefix,
             opened.extranonce_size,
             opened.group_channel_id
+        ),
+        MiningOwned::SetGroupChannel(set) => {
+            let channels: Vec<u32> = set.channel_ids.iter().copied().collect();
+            format!("SetGroupChannel group {} channels {channels:?}", set.group_channel_id)
+        }
+        MiningOwned::SetExtranoncePrefix(set) => format!(
+            "SetExtranoncePrefix channel {} prefix {}",
+            set.channel_id, set.extranonce_prefix
         ),
         MiningOwned::OpenMiningChannelError(error) => format!(
             "OpenMiningChannel.Error request {} {}",

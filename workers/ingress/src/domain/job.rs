@@ -1,11 +1,14 @@
 //! The jobs of a channel: which may still be worked on, and which were.
 
 use mining::WorkTemplate;
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 use subjects::{Exponent, shares, shares::Reason};
 
-/// Jobs on the current tip whose shares are still taken.
-pub const MAX_JOBS: usize = 8;
+/// How long after its successor a job's shares are still taken: what slow hardware was measured to
+/// need, which finishes what it has begun.
+pub const RETENTION: Duration = Duration::from_secs(16);
+/// Most jobs on the current tip whose shares are taken, however fast they followed one another.
+pub const MAX_JOBS: usize = 64;
 
 /// A job that was sent.
 #[derive(Clone, Debug)]
@@ -18,52 +21,52 @@ pub struct Job {
     pub exponent: Exponent,
     /// Version bits that may be rolled on it.
     pub version_mask: u32,
-    /// Its merkle root, on standard channels.
+    /// Its merkle root, on standard channels whose miner was told it.
     pub merkle_root: Option<Box<[u8; 32]>>,
     /// How batches name it, made with the first share.
     pub record: Option<Arc<shares::Job>>,
 }
 
-/// The jobs of one channel.
+/// A job on the tip.
 #[derive(Debug)]
-pub struct Jobs {
-    next_id: u32,
-    /// Jobs on the tip, newest last.
-    active: VecDeque<Job>,
-    /// The job that waits for its tip.
-    future: Option<Job>,
+struct Active {
+    job: Job,
+    started_at: Duration,
 }
 
-impl Default for Jobs {
-    fn default() -> Self {
-        // Ids count from 1, because firmware takes 0 for none.
-        Self { next_id: 1, active: VecDeque::new(), future: None }
-    }
+/// The jobs of one channel.
+#[derive(Debug, Default)]
+pub struct Jobs {
+    /// The least and the greatest id that were ever given, once one was.
+    sent: Option<(u32, u32)>,
+    /// Jobs on the tip, newest last.
+    active: VecDeque<Active>,
+    /// The job that waits for its tip.
+    future: Option<Job>,
 }
 
 impl Jobs {
     /// No jobs, with ids that none of these had.
     pub const fn succeed(&self) -> Self {
-        Self { next_id: self.next_id, active: VecDeque::new(), future: None }
+        Self { sent: self.sent, active: VecDeque::new(), future: None }
     }
 
-    /// An id that no other job of the channel ever had.
-    pub const fn next_id(&mut self) -> u32 {
-        let id = self.next_id;
-        self.next_id = self.next_id.saturating_add(1);
-        id
+    /// An id that no other job of the channel ever had. Ids count from 1, because firmware takes 0
+    /// for none.
+    pub fn next_id(&self) -> u32 {
+        self.sent.map_or(1, |(_, last)| last.saturating_add(1))
     }
 
-    /// A job that was started at once.
-    pub fn start(&mut self, job: Job) {
-        if self.active.len() >= MAX_JOBS {
-            self.active.pop_front();
-        }
-        self.active.push_back(job);
+    /// A job that was started at once, at `now`.
+    pub fn start(&mut self, job: Job, now: Duration) {
+        self.note(job.id);
+        self.active.push_back(Active { job, started_at: now });
+        self.forget(now);
     }
 
     /// A job that waits for its tip, in the place of one that waited before.
     pub fn wait(&mut self, job: Job) {
+        self.note(job.id);
         self.future = Some(job);
     }
 
@@ -74,26 +77,30 @@ impl Jobs {
 
     /// The job that the miner works on.
     pub fn current(&self) -> Option<&Job> {
-        self.active.back()
+        self.active.back().map(|active| &active.job)
     }
 
-    /// The tip has come: the waiting job starts, all others are over. Returns the started job's id.
-    pub fn activate(&mut self) -> Option<u32> {
+    /// The tip has come, at `now`: the waiting job starts, all others are over. Returns the started
+    /// job's id.
+    pub fn activate(&mut self, now: Duration) -> Option<u32> {
         let job = self.future.take()?;
         let id = job.id;
         self.active.clear();
-        self.active.push_back(job);
+        self.active.shrink_to(KEPT_CAPACITY);
+        self.active.push_back(Active { job, started_at: now });
         Some(id)
     }
 
-    /// The job that a share names.
+    /// The job that a share names which came at `now`.
     ///
     /// # Errors
     ///
     /// `StaleShare` for one that was sent but is over, `InvalidJobId` for one that was never sent
     /// or waits for its tip.
-    pub fn find(&self, id: u32) -> Result<&Job, Reason> {
-        self.active.iter().rev().find(|job| job.id == id).ok_or_else(|| self.unknown(id))
+    pub fn find(&self, id: u32, now: Duration) -> Result<&Job, Reason> {
+        let retained = self.active.iter().skip(self.over(now));
+        let mut jobs = retained.map(|active| &active.job).rev();
+        jobs.find(|job| job.id == id).ok_or_else(|| self.unknown(id))
     }
 
     /// The same, to be changed.
@@ -101,14 +108,36 @@ impl Jobs {
     /// # Errors
     ///
     /// As [`Jobs::find`].
-    pub fn find_mut(&mut self, id: u32) -> Result<&mut Job, Reason> {
-        let unknown = self.unknown(id);
-        self.active.iter_mut().rev().find(|job| job.id == id).ok_or(unknown)
+    pub fn find_mut(&mut self, id: u32, now: Duration) -> Result<&mut Job, Reason> {
+        let (unknown, over) = (self.unknown(id), self.over(now));
+        let retained = self.active.iter_mut().skip(over);
+        retained.map(|active| &mut active.job).rev().find(|job| job.id == id).ok_or(unknown)
     }
 
+    /// How many of the oldest jobs are over: their successors started long ago.
+    fn over(&self, now: Duration) -> usize {
+        let successors = self.active.iter().skip(1);
+        let is_old = |next: &&Active| now.saturating_sub(next.started_at) >= RETENTION;
+        successors.take_while(is_old).count()
+    }
+
+    fn forget(&mut self, now: Duration) {
+        let surplus = self.active.len().saturating_sub(MAX_JOBS);
+        self.active.drain(..self.over(now).max(surplus));
+    }
+
+    fn note(&mut self, id: u32) {
+        let (first, last) = self.sent.unwrap_or((id, id));
+        self.sent = Some((first.min(id), last.max(id)));
+    }
+
+    /// An id in between that was another channel's counts as one of ours that is over.
     fn unknown(&self, id: u32) -> Reason {
-        let sent = (1..self.next_id).contains(&id);
+        let sent = self.sent.is_some_and(|(first, last)| (first..=last).contains(&id));
         let waits = self.future.as_ref().is_some_and(|future| future.id == id);
         if sent && !waits { Reason::StaleShare } else { Reason::InvalidJobId }
     }
 }
+
+/// Jobs that a channel keeps room for over a tip.
+const KEPT_CAPACITY: usize = 4;

@@ -4,7 +4,7 @@ use mining::Fingerprint;
 use std::collections::BTreeSet;
 
 /// Most proofs that a channel remembers: a day at 12 shares a minute on one tip, or about 400 KiB.
-/// A channel that reaches it is closed, and its miner opens another one with fresh header space.
+/// A channel that reaches it is given other headers, or closed if its miner cannot be told.
 pub const MAX_PROOFS: usize = 16_384;
 
 /// Proofs on one tip. Takes no memory before the first share.

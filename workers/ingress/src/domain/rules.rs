@@ -24,7 +24,7 @@ pub struct Rules {
     pub floor: Exponent,
     /// What a miner that says 0 H/s is taken for at first.
     pub starting_hashrate: Hashrate,
-    /// Most open channels of a connection; on SV1, most workers that it names.
+    /// Most open channels of a connection, and most workers that it names.
     pub max_channels: usize,
     /// Most shares of a connection that wait for the bus; above, the connection is not read.
     pub max_unacknowledged: usize,

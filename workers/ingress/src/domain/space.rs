@@ -52,6 +52,8 @@ pub struct Terms {
 pub struct SearchSpace {
     terms: Terms,
     tip: Arc<TipWork>,
+    /// The greatest least time that a miner was told on the tip, in seconds since 1970.
+    told_ntime: u32,
     jobs: Jobs,
     proofs: Proofs,
     vardiff: Vardiff,
@@ -87,6 +89,7 @@ impl SearchSpace {
         Self {
             terms,
             tip: Arc::clone(tip),
+            told_ntime: 0,
             jobs: Jobs::default(),
             proofs: Proofs::default(),
             vardiff: Vardiff::new(moment.elapsed),
@@ -97,6 +100,16 @@ impl SearchSpace {
     pub fn succeed(self, terms: Terms, tip: &Arc<TipWork>, moment: Moment) -> (Self, Number) {
         let jobs = self.jobs.succeed();
         (Self { jobs, ..Self::new(terms, tip, moment) }, self.terms.number)
+    }
+
+    /// The same miner, at the same target, on the headers of another number; the number that is
+    /// free now. Its jobs go on counting.
+    pub fn renumber(&mut self, number: Number, prefix: Extranonce, now: Duration) -> Number {
+        self.jobs = self.jobs.succeed();
+        self.proofs.clear();
+        self.vardiff = Vardiff::new(now);
+        self.terms.prefix = prefix;
+        std::mem::replace(&mut self.terms.number, number)
     }
 
     /// Its number in this boot epoch.
@@ -143,34 +156,46 @@ impl SearchSpace {
     /// something to do on it, by [`SearchSpace::activate`] or [`SearchSpace::start`].
     pub fn enter(&mut self, tip: &Arc<TipWork>) {
         self.tip = Arc::clone(tip);
+        self.told_ntime = 0;
         self.proofs.clear();
     }
 
     /// Starts the job that waited for its tip; its id.
-    pub fn activate(&mut self) -> Option<u32> {
-        self.jobs.activate()
+    pub fn activate(&mut self, now: Duration) -> Option<u32> {
+        self.jobs.activate(now)
     }
 
-    /// A job at the target in force, on a template. It counts once it is given to
-    /// [`SearchSpace::start`] or [`SearchSpace::wait`].
-    pub fn job_on(&mut self, template: &Arc<WorkTemplate>) -> Job {
-        let merkle_root = match self.terms.kind {
-            JobKind::Extended => None,
-            JobKind::Standard => Some(Box::new(self.merkle_root(template))),
-        };
+    /// A job at the target in force, on a template, with the next id of this search space. It
+    /// counts once it is given to [`SearchSpace::start`] or [`SearchSpace::wait`].
+    pub fn job_on(&self, template: &Arc<WorkTemplate>) -> Job {
+        self.job(self.jobs.next_id(), template)
+    }
+
+    /// The same with another `id`, which no job of this search space may have had.
+    pub fn job(&self, id: u32, template: &Arc<WorkTemplate>) -> Job {
         Job {
-            id: self.jobs.next_id(),
+            id,
             template: Arc::clone(template),
             exponent: self.terms.exponent,
             version_mask: self.terms.version_mask & template.version_mask(),
-            merkle_root,
+            merkle_root: None,
             record: None,
         }
     }
 
-    /// A job that is started at once.
-    pub fn start(&mut self, job: Job) {
-        self.jobs.start(job);
+    /// The merkle root of a job of this search space, if no miner can change it.
+    pub fn merkle_root(&self, job: &Job) -> Option<[u8; 32]> {
+        match self.terms.kind {
+            JobKind::Extended => None,
+            JobKind::Standard => {
+                job.template.merkle_root(&facts(&self.terms, job.exponent, 0), &[])
+            }
+        }
+    }
+
+    /// A job that is started at once, at `now`.
+    pub fn start(&mut self, job: Job, now: Duration) {
+        self.jobs.start(job, now);
     }
 
     /// A job that waits for its tip.
@@ -230,11 +255,19 @@ impl SearchSpace {
         self.proofs.is_full()
     }
 
-    /// Where a miner's header time starts: now, as far as the tip's window allows.
+    /// Where a miner's header time starts: now, as far as the tip's window allows, and never before
+    /// what it was told on the tip, whatever our clock does.
     pub fn least_ntime(&self, at: Timestamp) -> u32 {
         let least = self.tip.min_ntime();
-        let now = u32::try_from(at.0 / 1_000).unwrap_or(u32::MAX);
+        let now = u32::try_from(at.0 / 1_000).unwrap_or(u32::MAX).max(self.told_ntime);
         now.clamp(least, least.saturating_add(NTIME_LEAD_SECS))
+    }
+
+    /// A miner was told to start there.
+    pub const fn told_ntime(&mut self, ntime: u32) {
+        if ntime > self.told_ntime {
+            self.told_ntime = ntime;
+        }
     }
 
     /// Judges a share against its own job.
@@ -249,7 +282,7 @@ impl SearchSpace {
         work: &Work,
         moment: Moment,
     ) -> Result<Good, Reason> {
-        let job = self.jobs.find_mut(share.job_id)?;
+        let job = self.jobs.find_mut(share.job_id, moment.elapsed)?;
         let facts = facts(&self.terms, job.exponent, job.version_mask);
         let fields = &share.fields;
         let judged = match job.merkle_root.as_deref() {
@@ -278,12 +311,6 @@ impl SearchSpace {
             at: moment.at,
         };
         Ok(Good { taken, work: judged.work, claim })
-    }
-
-    fn merkle_root(&self, template: &WorkTemplate) -> [u8; 32] {
-        let job = facts(&self.terms, self.terms.exponent, 0);
-        #[expect(clippy::expect_used, reason = "a standard prefix is the whole extranonce")]
-        template.merkle_root(&job, &[]).expect("the prefix is the whole extranonce")
     }
 }
 

@@ -50,7 +50,7 @@ impl Connection {
         };
         let worker = Arc::clone(&worker.miner);
         let judged = read(submit, self.offer.extranonce2.bytes()).and_then(|numbers| {
-            let job = space.jobs().find(numbers.job_id)?;
+            let job = space.jobs().find(numbers.job_id, moment.elapsed)?;
             let rolled = usize::from(self.offer.extranonce2.bytes());
             let fields = ShareFields {
                 extranonce: numbers.extranonce.get(..rolled).unwrap_or_default(),

@@ -68,10 +68,10 @@ impl Connection {
             clean,
         });
         match clean {
-            Clean::Keep => space.start(job),
+            Clean::Keep => space.start(job, moment.elapsed),
             Clean::Drop => {
                 space.wait(job);
-                space.activate();
+                space.activate(moment.elapsed);
             }
         }
         self.told_at = moment.elapsed;

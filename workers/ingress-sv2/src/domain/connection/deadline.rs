@@ -46,18 +46,20 @@ impl Connection {
 
     /// Looks at every channel's target, as if a share had just not come.
     fn ease(&mut self, moment: Moment, out: &mut Outbox) {
-        self.check_at = None;
         let mut eased = Vec::new();
-        let rate = self.rules.shares_per_minute;
         for channel in self.channels.values_mut() {
-            if channel.adjust(&self.rules, moment, &mut out.frames) {
-                eased.push(channel.id);
+            if let Some(exponent) = channel.adjusted(&self.rules, moment.elapsed) {
+                eased.push((channel.id, exponent));
             }
-            let at = channel.next_check(rate, moment.elapsed).map(|wait| moment.elapsed + wait);
-            self.check_at = self.check_at.into_iter().chain(at).min();
         }
-        for id in eased {
+        for (id, exponent) in eased {
+            self.retarget(id, exponent, moment, out);
             self.tell(id, Event::Renegotiated, None, moment, out);
         }
+        let rate = self.rules.shares_per_minute;
+        let checks = self.channels.values().filter_map(|channel| {
+            Some(moment.elapsed.saturating_add(channel.next_check(rate, moment.elapsed)?))
+        });
+        self.check_at = checks.min();
     }
 }

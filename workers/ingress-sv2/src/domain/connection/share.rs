@@ -2,15 +2,21 @@
 
 use super::{Connection, Outbox};
 use crate::{
-    domain::ledger::{Answer, acknowledge},
+    domain::{
+        channel::Telling,
+        codes::{PROOFS_EXHAUSTED, share_error},
+        ledger::{Answer, acknowledge},
+    },
     wire::Submit,
 };
-use ingress::domain::{Moment, desk::Desk, lane::NotTaken, miner::Miner, space::Good};
+use ingress::domain::{
+    Moment, desk::Desk, lane::NotTaken, miner::Miner, numbers::Number, space::Good,
+};
 use std::{sync::Arc, time::Duration};
-use subjects::{sessions::Event, shares::Reason};
-
-/// Why a channel is closed that has handed in as many proofs on one tip as are remembered.
-const PROOFS_EXHAUSTED: &str = "too-many-shares-on-one-tip";
+use subjects::{
+    sessions::Event,
+    shares::{Extranonce, Reason},
+};
 
 impl Connection {
     pub(super) fn share(
@@ -21,22 +27,33 @@ impl Connection {
         out: &mut Outbox,
     ) {
         let id = share.channel_id;
+        let room = self.names_workers && self.named() < self.rules.max_channels;
         let Some(channel) = self.channels.get_mut(&id) else {
-            out.frames.share_error(id, share.sequence_number, Reason::InvalidChannelId.code());
-            out.tidings.rejected.push((None, Reason::InvalidChannelId));
+            let reason = Reason::InvalidChannelId;
+            out.frames.share_error(id, share.sequence_number, share_error(reason));
+            out.tidings.rejected.push((None, reason));
             return;
         };
-        match channel.submit(share, &self.rules, &self.work, moment) {
+        let worker = match channel.worker_of(share, room) {
+            Ok(worker) => worker,
+            Err(reason) => {
+                let miner = Arc::clone(channel.space().miner());
+                return turn_down(id, share.sequence_number, miner, reason, out);
+            }
+        };
+        match channel.submit(share, &worker, &self.rules, &self.work, moment) {
             Ok(mut good) => {
                 out.tidings.claims.extend(good.claim.take());
                 self.hand_in(id, good, moment.elapsed, desk, out);
                 self.after_share(id, moment, desk, out);
             }
-            Err(reason) => {
-                let miner = Arc::clone(channel.space().miner());
-                turn_down(id, share.sequence_number, miner, reason, out);
-            }
+            Err(reason) => turn_down(id, share.sequence_number, worker, reason, out),
         }
+    }
+
+    /// Names of workers that the connection's channels remember.
+    fn named(&self) -> usize {
+        self.channels.values().map(|channel| channel.workers().len()).sum()
     }
 
     fn hand_in(
@@ -60,16 +77,47 @@ impl Connection {
         }
     }
 
-    /// Adjusts the target, and closes a channel whose proofs can no longer be told apart.
+    /// Adjusts the target, and moves a channel on whose proofs can no longer be told apart.
     fn after_share(&mut self, id: u32, moment: Moment, desk: &mut impl Desk, out: &mut Outbox) {
         let Some(channel) = self.channels.get_mut(&id) else { return };
         if channel.space().is_exhausted() {
-            out.frames.close_channel(id, PROOFS_EXHAUSTED);
-            self.end_channel(id, PROOFS_EXHAUSTED, moment, desk, out);
-        } else if channel.adjust(&self.rules, moment, &mut out.frames) {
-            let check = channel.next_check(self.rules.shares_per_minute, moment.elapsed);
-            self.look_in(check, moment.elapsed);
+            self.renumber(id, moment, desk, out);
+        } else if let Some(exponent) = channel.adjusted(&self.rules, moment.elapsed) {
+            self.retarget(id, exponent, moment, out);
+            self.look_in_on(id, moment.elapsed);
             self.tell(id, Event::Renegotiated, None, moment, out);
+        }
+    }
+
+    /// Gives a channel other headers to search. It is closed when there are none, or when its client
+    /// would go on with the old ones.
+    fn renumber(&mut self, id: u32, moment: Moment, desk: &mut impl Desk, out: &mut Outbox) {
+        let takes_it = self.client.as_ref().is_some_and(|client| client.maker.takes_prefix());
+        let other = takes_it.then(|| self.other_headers(id, desk)).flatten();
+        let Some((number, prefix)) = other else {
+            out.frames.close_channel(id, PROOFS_EXHAUSTED);
+            return self.end_channel(id, PROOFS_EXHAUSTED, moment, desk, out);
+        };
+        self.tell(id, Event::Closed, Some(PROOFS_EXHAUSTED), moment, out);
+        let Self { channels, groups, work, jobs, .. } = self;
+        let Some(channel) = channels.get_mut(&id) else { return desk.free(number) };
+        let mut to = Telling { work, moment, jobs, frames: &mut out.frames };
+        desk.free(channel.renumber(number, prefix, &mut to));
+        // It waits with a job of its own now, the others of its group with the one before.
+        groups.forget_future(channel.group);
+        self.look_in_on(id, moment.elapsed);
+        self.tell(id, Event::Opened, None, moment, out);
+    }
+
+    fn other_headers(&self, id: u32, desk: &mut impl Desk) -> Option<(Number, Extranonce)> {
+        let channel = self.channels.get(&id)?;
+        let number = desk.number()?;
+        match channel.prefix_of(&number, &self.rules) {
+            Some(prefix) => Some((number, prefix)),
+            None => {
+                desk.free(number);
+                None
+            }
         }
     }
 
@@ -90,6 +138,6 @@ impl Connection {
 }
 
 fn turn_down(id: u32, sequence: u32, miner: Arc<Miner>, reason: Reason, out: &mut Outbox) {
-    out.frames.share_error(id, sequence, reason.code());
+    out.frames.share_error(id, sequence, share_error(reason));
     out.tidings.rejected.push((Some(miner), reason));
 }

@@ -1,7 +1,10 @@
 //! What a channel is opened on, and what it is changed to.
 
 use super::{Connection, Outbox};
-use crate::domain::channel::{Channel, Terms};
+use crate::domain::{
+    channel::{Channel, Telling, Terms},
+    groups::Key,
+};
 use ingress::domain::{Moment, desk::Desk, miner::Miner};
 use mining::{Hashrate, InvalidHashrate, Target, target::easiest_within};
 use std::sync::Arc;
@@ -63,7 +66,7 @@ impl Connection {
 
     fn terms(&mut self, wish: &Wish<'_>, desk: &mut impl Desk) -> Result<Terms, &'static str> {
         let rules = &self.rules;
-        if self.channels.len() >= rules.max_channels {
+        if self.channels.len() >= rules.max_channels || !self.ids.are_left() {
             return Err(ERROR_CODE_OPEN_MINING_CHANNEL_CHANNEL_CAPACITY_EXHAUSTED);
         }
         let miner = Miner::parse(wish.user_identity, rules.network, &rules.policy)
@@ -77,7 +80,6 @@ impl Connection {
         let number =
             desk.number().ok_or(ERROR_CODE_OPEN_MINING_CHANNEL_CHANNEL_CAPACITY_EXHAUSTED)?;
         Ok(Terms {
-            id: self.next_channel,
             number,
             kind: wish.kind,
             miner: Arc::new(miner),
@@ -101,20 +103,32 @@ impl Connection {
     }
 
     fn open_on(&mut self, terms: Terms, request_id: u32, moment: Moment, out: &mut Outbox) {
-        let id = terms.id;
-        let opened =
-            Channel::open(terms, request_id, &self.rules, &self.work, moment, &mut out.frames);
-        let Some(channel) = opened else {
+        let standard_only = self.client.as_ref().is_some_and(|client| client.standard_jobs_only);
+        let key = if standard_only {
+            Key::Connection
+        } else {
+            Key::Jobs { payee: terms.miner.payee, exponent: terms.exponent }
+        };
+        let group = self.groups.join(key, &mut self.ids);
+        let id = self.ids.next();
+        let Self { groups, work, jobs, rules, .. } = self;
+        let mut to = Telling { work, moment, jobs, frames: &mut out.frames };
+        let shared = groups.future(group);
+        let Some(mut channel) =
+            Channel::open([id, group], terms, request_id, rules, shared, &mut to)
+        else {
+            self.groups.leave(group);
             return refuse(
                 request_id,
                 ERROR_CODE_OPEN_MINING_CHANNEL_CHANNEL_CAPACITY_EXHAUSTED,
                 out,
             );
         };
-        self.next_channel = self.next_channel.saturating_add(1);
-        let check = channel.next_check(self.rules.shares_per_minute, moment.elapsed);
+        if self.names_workers {
+            channel.workers_mut().switch_on();
+        }
         self.channels.insert(id, channel);
-        self.look_in(check, moment.elapsed);
+        self.look_in_on(id, moment.elapsed);
         self.tell(id, Event::Opened, None, moment, out);
     }
 
@@ -124,10 +138,12 @@ impl Connection {
             Ok((easiest, suits)) => {
                 let Some(channel) = self.channels.get_mut(&id) else { return };
                 let stated = suits.is_some();
-                let changed = channel.renegotiate(easiest, suits, moment, &mut out.frames);
-                let check = channel.next_check(self.rules.shares_per_minute, moment.elapsed);
-                self.look_in(check, moment.elapsed);
-                if changed || stated {
+                let next = channel.renegotiated(easiest, suits, moment.elapsed);
+                if let Some(exponent) = next {
+                    self.retarget(id, exponent, moment, out);
+                }
+                self.look_in_on(id, moment.elapsed);
+                if next.is_some() || stated {
                     self.tell(id, Event::Renegotiated, None, moment, out);
                 }
             }
