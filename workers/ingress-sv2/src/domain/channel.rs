@@ -12,6 +12,7 @@ use ingress::domain::{
     job::Job,
     miner::Miner,
     numbers::Number,
+    reject_run::{RejectRun, Remedy},
     rules::Rules,
     selection::Work,
     space::{self, Good, SearchSpace, Submission},
@@ -32,6 +33,7 @@ pub struct Channel {
     pub group: u32,
     space: SearchSpace,
     workers: Workers,
+    bad_shares: RejectRun,
 }
 
 /// What was agreed on when a channel opens.
@@ -105,7 +107,8 @@ impl Channel {
             version_mask: u32::MAX,
         };
         let space = SearchSpace::new(terms, &to.work.tip, to.moment);
-        let mut channel = Self { id, group, space, workers: Workers::default() };
+        let (workers, bad_shares) = (Workers::default(), RejectRun::default());
+        let mut channel = Self { id, group, space, workers, bad_shares };
         channel.say_opened(request_id, to.frames);
         channel.enter_tip(to);
         channel.prepare(shared, to);
@@ -277,6 +280,24 @@ impl Channel {
             self.send_future(&template, to);
         }
         free
+    }
+
+    /// A good share came.
+    pub fn good_share(&mut self) {
+        self.bad_shares.good();
+    }
+
+    /// A bad share came; what is to be done about it.
+    pub fn bad_share(&mut self, rules: &Rules, now: Duration) -> Option<Remedy> {
+        self.bad_shares.bad(rules.reject_patience, now)
+    }
+
+    /// Tells its target and its work again.
+    pub fn resend(&mut self, to: &mut Telling<'_>) {
+        to.frames.set_target(self.id, self.space.exponent());
+        if let Some(template) = self.space.jobs().current().map(|job| Arc::clone(&job.template)) {
+            self.start_job(&template, to);
+        }
     }
 
     /// The target that its shares ask for, if that is another one.

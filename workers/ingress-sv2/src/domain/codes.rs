@@ -17,6 +17,8 @@ pub const INVALID_NTIME: &str = "invalid-ntime";
 /// `CloseChannel.reason_code` of a channel that has handed in as many proofs on one tip as are
 /// remembered, and cannot be given other headers. Section 5.3.9 names no codes.
 pub const PROOFS_EXHAUSTED: &str = "too-many-shares-on-one-tip";
+/// Nothing but bad shares came on the channel for too long.
+pub const ONLY_REJECTS: &str = "only-rejects";
 
 /// `SubmitShares.Error.error_code` (section 5.3.14).
 pub const fn share_error(reason: Reason) -> &'static str {
@@ -79,5 +81,6 @@ mod tests {
     fn our_own_codes_are_printable() {
         let printable = |code: &str| code.bytes().all(|byte| matches!(byte, b' '..=b'~'));
         assert!(printable(INVALID_NTIME) && printable(PROOFS_EXHAUSTED));
+        assert!(printable(ONLY_REJECTS));
     }
 }

@@ -4,13 +4,14 @@ use super::{Connection, Outbox};
 use crate::{
     domain::{
         channel::Telling,
-        codes::{PROOFS_EXHAUSTED, share_error},
+        codes::{ONLY_REJECTS, PROOFS_EXHAUSTED, share_error},
         ledger::{Answer, acknowledge},
     },
     wire::Submit,
 };
 use ingress::domain::{
-    Moment, desk::Desk, lane::NotTaken, miner::Miner, numbers::Number, space::Good,
+    Moment, desk::Desk, lane::NotTaken, miner::Miner, numbers::Number, reject_run::Remedy,
+    space::Good,
 };
 use std::{sync::Arc, time::Duration};
 use subjects::{
@@ -38,16 +39,44 @@ impl Connection {
             Ok(worker) => worker,
             Err(reason) => {
                 let miner = Arc::clone(channel.space().miner());
-                return turn_down(id, share.sequence_number, miner, reason, out);
+                turn_down(id, share.sequence_number, miner, reason, out);
+                return self.after_bad_share(id, moment, desk, out);
             }
         };
         match channel.submit(share, &worker, &self.rules, &self.work, moment) {
             Ok(mut good) => {
+                channel.good_share();
                 out.tidings.claims.extend(good.claim.take());
                 self.hand_in(id, good, moment.elapsed, desk, out);
                 self.after_share(id, moment, desk, out);
             }
-            Err(reason) => turn_down(id, share.sequence_number, worker, reason, out),
+            Err(reason) => {
+                turn_down(id, share.sequence_number, worker, reason, out);
+                self.after_bad_share(id, moment, desk, out);
+            }
+        }
+    }
+
+    /// Does what a run of nothing but bad shares asks for. A connection is asked to come again only
+    /// if it has no other channel: a proxy's good miners are not to blame.
+    fn after_bad_share(&mut self, id: u32, moment: Moment, desk: &mut impl Desk, out: &mut Outbox) {
+        let Self { channels, work, jobs, rules, client, .. } = self;
+        let alone = channels.len() == 1;
+        let Some(channel) = channels.get_mut(&id) else { return };
+        match channel.bad_share(rules, moment.elapsed) {
+            None => {}
+            Some(Remedy::Resend) => {
+                channel.resend(&mut Telling { work, moment, jobs, frames: &mut out.frames });
+            }
+            Some(Remedy::Reconnect) => {
+                if alone && client.as_ref().is_some_and(|client| client.maker.takes_reconnect()) {
+                    out.frames.reconnect();
+                }
+            }
+            Some(Remedy::Drop) => {
+                out.frames.close_channel(id, ONLY_REJECTS);
+                self.end_channel(id, ONLY_REJECTS, moment, desk, out);
+            }
         }
     }
 
