@@ -7,7 +7,7 @@ mod support;
 
 use ingress::{
     domain::{Moment, lane::Taken, rules::Rules, selection::Work},
-    testing::work::{ADDRESS, Chain, HARD, OTHER_ADDRESS, at, rules},
+    testing::work::{ADDRESS, Chain, HARD, OTHER_ADDRESS, TRIVIAL, at, rules},
 };
 use insta::assert_snapshot;
 use mining::{Job, ShareFields};
@@ -222,6 +222,21 @@ fn a_group_follows_a_chain_that_became_easier_as_far_as_each_client_accepts() {
     }
     let prices: Vec<_> = talk.desk.taken.iter().map(|taken| taken.job.exponent.to_i8()).collect();
     assert_eq!(prices, [-24, -24, -20]);
+}
+
+#[test]
+fn a_floor_above_a_chains_own_target_splits_no_group() {
+    let mut chain = Chain::new(TRIVIAL);
+    let rules = Rules { floor: Exponent::clamped(-20), ..rules() };
+    let mut talk = Conversation::new(rules, chain.work(), at(0));
+    talk.say(setup_message(setup()), at(0));
+    for request in 0..3 {
+        talk.say(open_extended(request, ADDRESS, -40), at(1));
+    }
+    talk.follow(chain.prepare(), at(2));
+    let tip = lines(&talk.follow(chain.next_block(), at(3)));
+    assert!(tip.len() == 1 && tip[0].starts_with("SetNewPrevHash channel 1 "), "{tip:?}");
+    assert!(!talk.text.contains("SetGroupChannel"), "{}", talk.text);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::{
     },
     wire::{Frames, JobHeader},
 };
-use ingress::domain::{Moment, selection::Work};
+use ingress::domain::{Moment, selection::Work, vardiff::Limits};
 use mining::{Payee, WorkTemplate};
 use std::sync::Arc;
 use subjects::Exponent;
@@ -32,19 +32,23 @@ impl Connection {
     /// A tip may ease the target of a group further than one of its clients accepts; that channel
     /// goes on alone.
     fn part_with_those_who_ask_for_more(&mut self, frames: &mut Frames) {
-        let hardest = self.work.tip.hardest_exponent();
+        let bounds = self.bounds();
         for channel in self.channels.values_mut() {
             let easiest = channel.space().limits().easiest;
             let Some((payee, exponent)) = self.groups.told_as_one(channel.group) else { continue };
-            if easiest > exponent.min(hardest) {
+            if easiest > bounds.clamp(exponent) {
                 let from = channel.group;
-                // A group's channels are all at its exponent until the tip is told.
-                channel.group =
-                    self.groups.join_new(Key::Jobs { payee, exponent: easiest }, &mut self.ids);
+                let key = Key::Jobs { payee, exponent: easiest };
+                channel.group = self.groups.join_new(key, &mut self.ids);
                 self.groups.leave(from);
                 frames.set_group(channel.group, channel.id);
             }
         }
+    }
+
+    /// The targets that a channel may have on the tip, whatever its client accepts.
+    fn bounds(&self) -> Limits {
+        Limits { easiest: self.rules.floor, hardest: self.work.tip.hardest_exponent() }
     }
 
     fn follow_one_by_one(&mut self, group: u32, moment: Moment, frames: &mut Frames) {
@@ -86,7 +90,7 @@ impl Connection {
     /// Starts the job that the group waits with, or one that is sent first.
     fn enter_as_one(&mut self, before: Told, moment: Moment, frames: &mut Frames) -> Told {
         let work = Arc::clone(&self.work);
-        let exponent = before.exponent.min(work.tip.hardest_exponent());
+        let exponent = self.bounds().clamp(before.exponent);
         let told = Told { exponent, ..before };
         self.members(told.group).for_each(|channel| channel.enter(&work, exponent));
         let eased = exponent < before.exponent;
