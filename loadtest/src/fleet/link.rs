@@ -2,7 +2,11 @@
 //! of them travel in one write.
 
 use key_utils::{Secp256k1PublicKey, Secp256k1SecretKey};
-use std::{io::ErrorKind, net::SocketAddr, time::Duration};
+use std::{
+    io::ErrorKind,
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 use stratum_core::{
     codec_sv2::{EncodableFrame as _, MessageFrame},
     framing_sv2::header::Header,
@@ -47,10 +51,13 @@ fn broken(what: &impl std::fmt::Debug) -> TransportError {
 
 impl Link {
     /// Connects and plays the initiator's part.
-    pub(super) async fn open(address: SocketAddr, key: [u8; 32]) -> Result<Self, ClientError> {
+    pub(super) async fn open(
+        address: SocketAddr,
+        from: Option<Ipv4Addr>,
+        key: [u8; 32],
+    ) -> Result<Self, ClientError> {
         let refused = |source| ClientError::Connect { address: address.to_string(), source };
-        let mut stream = TcpStream::connect(address).await.map_err(refused)?;
-        stream.set_nodelay(true).map_err(TransportError::from)?;
+        let mut stream = super::dial(address, from).await.map_err(refused)?;
         let mut initiator = Initiator::from_raw_k(key).map_err(|error| broken(&error))?;
         let first = initiator.step_0().map_err(|error| broken(&error))?;
         stream.write_all(&first).await.map_err(TransportError::from)?;
