@@ -41,12 +41,14 @@ impl Hand {
     pub(super) async fn run(self) -> Result<(), FleetError> {
         let Self { plan, pools, number, orders, mut miner } = self;
         loop {
-            let ended = match *miner {
-                Miners::V1(miner) => Box::pin(miner.run()).await,
-                Miners::V2(miner) => Box::pin(miner.run()).await,
+            let (ended, unanswered) = match &mut *miner {
+                Miners::V1(miner) => (Box::pin(miner.run()).await, miner.owed()),
+                Miners::V2(miner) => (Box::pin(miner.run()).await, miner.owed()),
             };
             let Err(error) = ended else { return Ok(()) };
-            orders.tally.broke();
+            orders.tally.broke(unanswered);
+            // Its socket is closed before it comes back.
+            drop(miner);
             if plan.when_lost == WhenLost::Fail {
                 return Err(error);
             }

@@ -61,23 +61,7 @@ impl Miner {
     }
 
     async fn set_up(&mut self, kind: JobKind) -> Result<(), FleetError> {
-        let message = SetupConnectionOwned {
-            protocol: Protocol::MiningProtocol,
-            min_version: VERSION,
-            max_version: VERSION,
-            flags: u32::from(kind == JobKind::Standard),
-            endpoint_host: text("")?,
-            endpoint_port: 0,
-            vendor: text("hyperhash")?,
-            hardware_version: text("fleet")?,
-            firmware: text("loadtest")?,
-            device_id: text("")?,
-        };
-        let setup = CommonMessagesOwned::SetupConnection(message);
-        self.ask(AnyMessageOwned::Common(setup), |miner| {
-            miner.answer().map(|answer| answer.is_some())
-        })
-        .await
+        self.ask(set_up(kind)?, |miner| miner.answer().map(|answer| answer.is_some())).await
     }
 
     async fn open_channel(
@@ -86,27 +70,8 @@ impl Miner {
         request_id: u32,
         user: &str,
     ) -> Result<(), FleetError> {
-        let message = match kind {
-            JobKind::Extended => {
-                MiningOwned::OpenExtendedMiningChannel(OpenExtendedMiningChannelOwned {
-                    request_id,
-                    user_identity: text(user)?,
-                    nominal_hash_rate: HASHRATE,
-                    max_target: [u8::MAX; 32].into(),
-                    min_extranonce_size: 4,
-                })
-            }
-            JobKind::Standard => {
-                MiningOwned::OpenStandardMiningChannel(OpenStandardMiningChannelOwned {
-                    request_id,
-                    user_identity: text(user)?,
-                    nominal_hash_rate: HASHRATE,
-                    max_target: [u8::MAX; 32].into(),
-                })
-            }
-        };
         let opened = self.channels.len() + 1;
-        self.ask(AnyMessageOwned::Mining(message), |miner| {
+        self.ask(open_channel(kind, request_id, user)?, |miner| {
             miner.handle()?;
             Ok(miner.channels.len() == opened && miner.channels.iter().all(Channel::is_ready))
         })
@@ -141,10 +106,15 @@ impl Miner {
         Err(ClientError::Unexpected(message.to_string()).into())
     }
 
+    /// Shares that wait for an answer.
+    pub(super) fn owed(&self) -> usize {
+        self.channels.iter().map(Channel::owed).sum()
+    }
+
     /// Mines until the fleet is closed.
-    pub(super) async fn run(mut self) -> Result<(), FleetError> {
+    pub(super) async fn run(&mut self) -> Result<(), FleetError> {
         loop {
-            let owed = self.channels.iter().map(Channel::owed).sum();
+            let owed = self.owed();
             let (shares, pause) = self.orders.shares(owed);
             let now = self.orders.now();
             for _ in 0..shares {
@@ -184,6 +154,49 @@ impl Miner {
         }
         Ok(())
     }
+}
+
+/// `SetupConnection`, for jobs of this kind.
+pub(crate) fn set_up(kind: JobKind) -> Result<AnyMessageOwned, ClientError> {
+    Ok(AnyMessageOwned::Common(CommonMessagesOwned::SetupConnection(SetupConnectionOwned {
+        protocol: Protocol::MiningProtocol,
+        min_version: VERSION,
+        max_version: VERSION,
+        flags: u32::from(kind == JobKind::Standard),
+        endpoint_host: text("")?,
+        endpoint_port: 0,
+        vendor: text("hyperhash")?,
+        hardware_version: text("fleet")?,
+        firmware: text("loadtest")?,
+        device_id: text("")?,
+    })))
+}
+
+/// Asks for a channel.
+pub(crate) fn open_channel(
+    kind: JobKind,
+    request_id: u32,
+    user: &str,
+) -> Result<AnyMessageOwned, ClientError> {
+    Ok(AnyMessageOwned::Mining(match kind {
+        JobKind::Extended => {
+            MiningOwned::OpenExtendedMiningChannel(OpenExtendedMiningChannelOwned {
+                request_id,
+                user_identity: text(user)?,
+                nominal_hash_rate: HASHRATE,
+                max_target: [u8::MAX; 32].into(),
+                min_extranonce_size: 4,
+            })
+        }
+        JobKind::Standard => {
+            MiningOwned::OpenStandardMiningChannel(OpenStandardMiningChannelOwned {
+                request_id,
+                user_identity: text(user)?,
+                nominal_hash_rate: HASHRATE,
+                max_target: [u8::MAX; 32].into(),
+            })
+        }
+    }))
 }
 
 /// Takes one message.

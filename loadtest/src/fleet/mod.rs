@@ -9,9 +9,9 @@ mod bare;
 
 mod channel;
 
-mod link;
+pub(crate) mod link;
 
-mod miner;
+pub(crate) mod miner;
 
 mod lines;
 

@@ -126,6 +126,8 @@ pub struct Tally {
     pub breaks: Latencies,
     front: Mutex<Front>,
     lost: AtomicU64,
+    /// Shares whose connection broke before they were answered.
+    forsaken: AtomicU64,
     why: Mutex<Option<String>>,
 }
 
@@ -147,7 +149,8 @@ impl Tally {
 
     /// Shares that wait for an answer.
     pub fn unanswered(&self) -> u64 {
-        let answered = self.acknowledged() + self.refused();
+        let forsaken = self.forsaken.load(Ordering::Acquire);
+        let answered = self.acknowledged() + self.refused() + forsaken;
         self.submitted().saturating_sub(answered)
     }
 
@@ -208,8 +211,10 @@ impl Tally {
         *self.why.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
     }
 
-    pub(super) fn broke(&self) {
+    pub(super) fn broke(&self, unanswered: usize) {
         self.lost.fetch_add(1, Ordering::AcqRel);
+        let unanswered = u64::try_from(unanswered).unwrap_or(u64::MAX);
+        self.forsaken.fetch_add(unanswered, Ordering::AcqRel);
     }
 
     fn front(&self) -> MutexGuard<'_, Front> {

@@ -98,8 +98,13 @@ impl LineMiner {
         Ok(())
     }
 
+    /// Shares that wait for an answer.
+    pub(super) fn owed(&self) -> usize {
+        self.owed.len()
+    }
+
     /// Mines until the fleet is closed.
-    pub(super) async fn run(mut self) -> Result<(), FleetError> {
+    pub(super) async fn run(&mut self) -> Result<(), FleetError> {
         loop {
             let (shares, pause) = self.orders.shares(self.owed.len());
             for _ in 0..shares {
