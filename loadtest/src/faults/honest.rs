@@ -35,10 +35,21 @@ impl fmt::Display for Waits {
 }
 
 impl Waits {
-    /// Of each the longer one.
-    pub(super) fn or_longer(self, other: Self) -> Self {
-        let longer = |[a, b]: [Duration; 2], [x, y]: [Duration; 2]| [a.max(x), b.max(y)];
-        Self { p50: longer(self.p50, other.p50), p99: longer(self.p99, other.p99) }
+    /// Of each the median: what one part of a run waits for, nobody else may have caused.
+    pub(super) fn median(all: &[Self]) -> Self {
+        let of = |wait: fn(&Self) -> [Duration; 2]| {
+            let mut both = [vec![], vec![]];
+            for [v1, v2] in all.iter().map(wait) {
+                let [first, second] = &mut both;
+                first.push(v1);
+                second.push(v2);
+            }
+            both.map(|mut waits| {
+                waits.sort_unstable();
+                waits.get(waits.len() / 2).copied().unwrap_or_default()
+            })
+        };
+        Self { p50: of(|waits| waits.p50), p99: of(|waits| waits.p99) }
     }
 }
 
@@ -65,8 +76,16 @@ impl Honest {
         Ok(Self { fleets })
     }
 
-    /// How long they wait while this time passes.
-    pub(super) async fn waits(&mut self, time: Duration) -> anyhow::Result<Waits> {
+    /// How long they wait in each of so many parts that last this long.
+    pub(super) async fn waits(&mut self, parts: u32, part: Duration) -> anyhow::Result<Vec<Waits>> {
+        let mut waits = Vec::new();
+        for _ in 0..parts {
+            waits.push(self.wait(part).await?);
+        }
+        Ok(waits)
+    }
+
+    async fn wait(&mut self, time: Duration) -> anyhow::Result<Waits> {
         self.fleets.iter().for_each(|fleet| fleet.tally().latencies.clear());
         sleep(time).await; // time itself: miners work
         for fleet in &mut self.fleets {
@@ -95,5 +114,21 @@ impl Honest {
             fleet.close().await?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_slow_part_of_five_is_chance_and_three_are_not() {
+        let part = |millis| {
+            let wait = Duration::from_millis(millis);
+            Waits { p50: [wait / 2, wait], p99: [wait, 2 * wait] }
+        };
+        assert_eq!(Waits::median(&[5, 90, 6, 4, 5].map(part)), part(5));
+        assert_eq!(Waits::median(&[5, 90, 80, 4, 85].map(part)), part(80));
+        assert_eq!(Waits::median(&[]), Waits::default());
     }
 }

@@ -364,14 +364,14 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "message-flood",
         what: "valid and useless messages of both protocols, as fast as they go",
-        in_short: true,
+        in_short: false,
         needs: Needs::Nothing,
         act: |field| Box::pin(attacks::message_flood(field)),
     },
     Scenario {
         name: "reject-flood",
         what: "machines behind an honest farm's address send bad shares and nothing else",
-        in_short: false,
+        in_short: true,
         needs: Needs::Nothing,
         act: |field| Box::pin(attacks::reject_flood(field)),
     },

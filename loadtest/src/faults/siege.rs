@@ -28,6 +28,10 @@ use tokio_util::sync::CancellationToken;
 const UNNOTICED: Duration = Duration::from_millis(30);
 /// How much longer than undisturbed honest miners may wait.
 const MOST_TIMES: u32 = 2;
+/// Parts before the attack, beside it and after it.
+const BEFORE: u32 = 3;
+const DURING: u32 = 5;
+const AFTER: u32 = 2;
 /// What an attack may take of the ingress's memory, in MiB: its connections' buffers.
 const MOST_MEMORY: u64 = 128;
 /// Files that an attack may open.
@@ -117,7 +121,8 @@ pub(super) enum Expected {
     ClosedWhenKnown,
 }
 
-/// Honest miners work undisturbed, then beside the attack, then undisturbed again.
+/// Honest miners work undisturbed, then beside the attack, then undisturbed again. Of each the
+/// median of several parts counts: timings on a shared machine are noise.
 pub(super) async fn beside(
     field: &mut Field<'_>,
     name: &str,
@@ -127,9 +132,9 @@ pub(super) async fn beside(
     raise_file_limit(FILES)?;
     let outpost = Outpost::open(field, TERMS).await?;
     let mut honest = Honest::begin(field, &outpost, name).await?;
-    let (calm, long) = (field.secs(3, 60), field.secs(8, 120));
-    honest.waits(Duration::from_secs(1)).await?;
-    let before = honest.waits(calm).await?;
+    let part = field.secs(1, 20);
+    honest.waits(1, part).await?;
+    let mut undisturbed = honest.waits(BEFORE, part).await?;
     let (memory, used) = (outpost.memory()?.resident, outpost.processor_time()?);
     let aim = Aim {
         address: outpost.address,
@@ -141,31 +146,33 @@ pub(super) async fn beside(
     // Whatever fails here, the attack ends.
     let _over = aim.stop.clone().drop_guard();
     let attackers = Attackers::march(attack, aim.clone())?;
-    let during = honest.waits(long).await.context("an honest miner was lost beside it");
+    let during = honest.waits(DURING, part).await.context("an honest miner was lost beside it");
     let used = outpost.processor_time()?.saturating_sub(used);
     aim.stop.cancel();
     attackers.end().await?;
-    let during = during?;
-    let after = honest.waits(calm).await?;
+    let during = Waits::median(&during?);
+    undisturbed.extend(honest.waits(AFTER, part).await?);
+    let undisturbed = Waits::median(&undisturbed);
     let grown = outpost.memory()?.peak.saturating_sub(memory) >> 20;
-    let undisturbed = before.or_longer(after);
     let [good, bad] = honest.shares();
-    field.note(format!("undisturbed {undisturbed}"));
-    field.note(format!("beside it {during}; {}", aim.counts));
-    field.note(format!(
-        "{good} shares of honest miners acknowledged, {bad} refused; the ingress used {used:?} of \
-         {long:?} and grew by {grown} MiB at most"
-    ));
+    let said = format!(
+        "undisturbed {undisturbed}; beside it {during}; {}; the ingress used {used:?} of {:?} and \
+         grew by {grown} MiB at most; {good} shares of honest miners acknowledged, {bad} refused",
+        aim.counts,
+        part * DURING
+    );
     honest.end().await?;
     let closes = match expected {
         Expected::Nothing => false,
         Expected::Closed => true,
         Expected::ClosedWhenKnown => outpost.knows_newer,
     };
-    outpost.end().await?;
-    judge(undisturbed, during)?;
-    ensure!(grown <= MOST_MEMORY, "the ingress grew by {grown} MiB");
-    ensure!(!closes || aim.counts.closed() > 0, "the ingress ended none of: {}", aim.counts);
+    judge(undisturbed, during).with_context(|| said.clone())?;
+    ensure!(grown <= MOST_MEMORY, "the ingress grew by {grown} MiB: {said}");
+    ensure!(!closes || aim.counts.closed() > 0, "the ingress ended no connection: {said}");
+    let ended = outpost.end().await;
+    ended.with_context(|| format!("the ingress does not end well after it: {said}"))?;
+    field.note(said);
     Ok(())
 }
 

@@ -13,12 +13,10 @@ const PEERS: usize = 400;
 const BETWEEN: Duration = Duration::from_secs(1);
 /// A line that takes minutes at this speed.
 const LINE: &[u8] = br#"{"id":1,"method":"mining.subscribe","params":["slow/0.0.0"]}"#;
-/// What is asked for by who reads no answer.
-const PING: &[u8] = b"{\"id\":7,\"method\":\"mining.ping\",\"params\":[]}\n";
-/// Messages that wait to be sent by who reads no answer.
-const BURST: usize = 64;
-/// After a message that the ingress does not read.
-const HELD: Duration = Duration::from_millis(100);
+/// Extensions that nobody knows, each of which is answered for: as many as a line may have.
+const EXTENSIONS: usize = 400;
+/// Between two requests of who reads no answer: it is no flood, but fills what may wait.
+const BETWEEN_REQUESTS: Duration = Duration::from_millis(100);
 
 pub(super) async fn crowd(aim: Aim) -> anyhow::Result<()> {
     peer::crowd(aim, PEERS, |aim, number| async move {
@@ -76,11 +74,15 @@ async fn frame(aim: &Aim, number: usize) {
     aim.was_closed();
 }
 
-/// Asks as much as it can, and reads no answer.
+/// Asks for long answers, and reads none.
 async fn deaf_to_lines(aim: &Aim, number: usize) {
     let Some(mut stream) = aim.line_guest(number, "x").await else { return };
-    while stream.write_all(PING).await.is_ok() {
+    let unknown = vec!["\"none\""; EXTENSIONS].join(",");
+    let line =
+        format!("{{\"id\":7,\"method\":\"mining.configure\",\"params\":[[{unknown}],{{}}]}}\n");
+    while stream.write_all(line.as_bytes()).await.is_ok() {
         aim.sent();
+        sleep(BETWEEN_REQUESTS).await; // time itself: it is slow
     }
     aim.was_closed();
 }
@@ -90,13 +92,11 @@ async fn deaf_to_frames(aim: &Aim, number: usize) {
     let Some(mut link) = aim.guest(number).await else { return };
     for request in 0.. {
         let message = open_channel(JobKind::Extended, request, super::super::outpost::IDENTITY);
-        if !message.is_ok_and(|message| link.say(message).is_ok()) || link.send().is_err() {
+        if !message.is_ok_and(|message| link.say(message).is_ok()) || link.flush().await.is_err() {
             break;
         }
         aim.sent();
-        if link.unsent() > BURST * BURST {
-            sleep(HELD).await; // time itself: the ingress reads no more of it
-        }
+        sleep(BETWEEN_REQUESTS).await; // time itself: it is slow
     }
     aim.was_closed();
 }
