@@ -32,7 +32,7 @@ const HELLO: &[u8] = &[
 
 /// Some stay for as long as they may, and fill their address; others connect and leave.
 pub(super) async fn connections(aim: Aim) -> anyhow::Result<()> {
-    peer::crowd(aim, STAYING + LEAVING, |aim, number| async move {
+    peer::crowd(aim, STAYING + LEAVING, Duration::ZERO, |aim, number| async move {
         if number < STAYING {
             // All from the address of honest miners.
             if let Some(mut stream) = aim.connect(0).await {
@@ -50,7 +50,7 @@ pub(super) async fn connections(aim: Aim) -> anyhow::Result<()> {
 
 /// First acts of Noise and hellos of TLS, whose answers nobody wants.
 pub(super) async fn handshakes(aim: Aim) -> anyhow::Result<()> {
-    peer::crowd(aim, SHAKING, |aim, number| async move {
+    peer::crowd(aim, SHAKING, Duration::ZERO, |aim, number| async move {
         let mut chance = aim.chance(number);
         for more in 0..MOST {
             let Some(mut stream) = aim.connect(number + more).await else { continue };

@@ -9,7 +9,7 @@ use tokio::{
 };
 
 /// As many as there are of all kinds together.
-const PEERS: usize = 200;
+const PEERS: usize = 96;
 /// Kinds of garbage.
 const KINDS: usize = 12;
 /// Most bytes of chance at a time.
@@ -22,7 +22,7 @@ const DEEP: usize = 2_000;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) async fn crowd(aim: Aim) -> anyhow::Result<()> {
-    peer::crowd(aim, PEERS, |aim, number| async move {
+    peer::crowd(aim, PEERS, peer::ONE_BY_ONE, |aim, number| async move {
         let mut chance = aim.chance(number);
         if number % KINDS == KINDS - 1 {
             return frame(&aim, number, &mut chance).await;

@@ -10,7 +10,7 @@ const PEERS: usize = 600;
 const SUBSCRIBE: &[u8] = b"{\"id\":1,\"method\":\"mining.subscribe\",\"params\":[]}\n";
 
 pub(super) async fn crowd(aim: Aim) -> anyhow::Result<()> {
-    peer::crowd(aim, PEERS, |aim, number| async move {
+    peer::crowd(aim, PEERS, peer::ONE_BY_ONE, |aim, number| async move {
         match number % 4 {
             0 | 1 => silent(&aim, number, &[]).await,
             2 => silent(&aim, number, SUBSCRIBE).await,

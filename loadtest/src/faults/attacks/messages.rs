@@ -5,7 +5,7 @@ use super::{
     peer,
 };
 use crate::fleet::miner::open_channel;
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Duration};
 use stratum_core::{
     mining_sv2::{CloseChannelOwned, UpdateChannelOwned},
     parsers_sv2::{AnyMessageOwned, MiningOwned},
@@ -22,7 +22,7 @@ const BURST: u32 = 16;
 const WORKERS: u32 = 1_000;
 
 pub(super) async fn flood(aim: Aim) -> anyhow::Result<()> {
-    peer::crowd(aim, PEERS, |aim, number| async move {
+    peer::crowd(aim, PEERS, Duration::ZERO, |aim, number| async move {
         if number % 2 == 0 { lines(&aim, number).await } else { frames(&aim, number).await }
     })
     .await

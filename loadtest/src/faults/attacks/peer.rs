@@ -7,7 +7,7 @@ use super::super::{
 };
 use crate::fleet::{dial, link::Link, miner::set_up};
 use anyhow::Context as _;
-use rand::{SeedableRng as _, rngs::StdRng};
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use std::{net::Ipv4Addr, time::Duration};
 use stratum_v2::client::ClientError;
 use subjects::shares::JobKind;
@@ -22,6 +22,8 @@ use tokio::{
 const ADDRESSES: u8 = 8;
 /// Before a peer that was shown the door connects again.
 const PAUSE: Duration = Duration::from_millis(200);
+/// Within which a crowd comes that is no flood.
+pub(super) const ONE_BY_ONE: Duration = Duration::from_secs(2);
 /// How long a connection or a handshake may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -95,10 +97,12 @@ impl Aim {
     }
 }
 
-/// So many peers, each of which does its part again and again.
+/// So many peers, each of which does its part again and again. They begin one by one within
+/// `spread`, so that no deadline meets all at once: that is a flood.
 pub(super) async fn crowd<F>(
     aim: Aim,
     peers: usize,
+    spread: Duration,
     part: impl Fn(Aim, usize) -> F,
 ) -> anyhow::Result<()>
 where
@@ -107,7 +111,9 @@ where
     let mut all = JoinSet::new();
     for number in 0..peers {
         let first = part(aim.clone(), number);
+        let phase = spread.mul_f64(aim.chance(number).r#gen());
         all.spawn(async move {
+            sleep(phase).await; // time itself: they come one by one
             first.await;
             number
         });

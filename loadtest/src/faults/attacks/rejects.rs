@@ -18,7 +18,13 @@ const HARD: &str = "md=1";
 const EASY: &str = "fd=0.00000000023283064365386962890625";
 
 pub(super) async fn flood(aim: Aim) -> anyhow::Result<()> {
-    peer::crowd(aim, PEERS, |aim, number| async move { machine(&aim, number).await }).await
+    peer::crowd(
+        aim,
+        PEERS,
+        peer::ONE_BY_ONE,
+        |aim, number| async move { machine(&aim, number).await },
+    )
+    .await
 }
 
 /// Works until the ingress ends the connection.

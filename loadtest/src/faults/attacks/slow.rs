@@ -19,7 +19,7 @@ const EXTENSIONS: usize = 400;
 const BETWEEN_REQUESTS: Duration = Duration::from_millis(100);
 
 pub(super) async fn crowd(aim: Aim) -> anyhow::Result<()> {
-    peer::crowd(aim, PEERS, |aim, number| async move {
+    peer::crowd(aim, PEERS, peer::ONE_BY_ONE, |aim, number| async move {
         match number % 5 {
             0 => handshake(&aim, number).await,
             1 => line(&aim, number).await,
@@ -87,11 +87,11 @@ async fn deaf_to_lines(aim: &Aim, number: usize) {
     aim.was_closed();
 }
 
-/// The same on Stratum V2: each channel is answered by a job.
+/// The same on Stratum V2, with channels for somebody who is nobody.
 async fn deaf_to_frames(aim: &Aim, number: usize) {
     let Some(mut link) = aim.guest(number).await else { return };
     for request in 0.. {
-        let message = open_channel(JobKind::Extended, request, super::super::outpost::IDENTITY);
+        let message = open_channel(JobKind::Extended, request, "nobody");
         if !message.is_ok_and(|message| link.say(message).is_ok()) || link.flush().await.is_err() {
             break;
         }
