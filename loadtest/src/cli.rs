@@ -3,12 +3,12 @@
 use crate::{
     audit::{self, Refusals},
     bench::{
-        self, Setting,
+        self, Beside, Setting,
         figure::{Figure, Table},
         results,
     },
     faults::{self, Campaign, Ended, Scale},
-    fleet::{Fleet, Pace, Plan},
+    fleet::{Fleet, Pace, Plan, Pool, WhenLost, raise_file_limit},
     miner::{self, Event, Figures, MinerConfig},
 };
 use anyhow::Context as _;
@@ -16,6 +16,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use sqlx::postgres::PgPoolOptions;
 use std::{
     io::{self, Write as _},
+    net::Ipv4Addr,
     num::NonZeroU32,
     path::PathBuf,
     time::Duration,
@@ -38,6 +39,8 @@ use worker_runtime::{
 const EVENTS: usize = 1_024;
 /// Connections of a fleet that are made at once.
 const AT_ONCE: usize = 64;
+/// Files of a fleet that are no connections.
+const OTHER_FILES: u64 = 64;
 /// How long a pool may take to answer a fleet's last shares.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
 /// How often a miner's figures are written.
@@ -55,7 +58,9 @@ pub struct Cli {
 enum Command {
     /// Mine over Stratum V2 until Ctrl-C, at a limited rate. Writes figures as JSON lines.
     Miner(MinerArgs),
-    /// Load any Stratum V2 pool with many miners and real shares. Writes one JSON line.
+    /// Load any pool with many miners and real shares. Writes one JSON line.
+    ///
+    /// The URL says whether Stratum V1 or V2 is spoken.
     ///
     /// Shares must be found at once, so the pool has to give the easiest target that it is asked
     /// for. Nothing is known of a pool but what it answers.
@@ -120,9 +125,9 @@ struct MinerArgs {
 
 #[derive(Debug, Args)]
 struct FleetArgs {
-    /// The pool: stratum2+tcp://host:port/<authority key>
+    /// The pool: stratum+tcp://host:port or stratum2+tcp://host:port/<authority key>
     #[arg(long)]
-    pool: Endpoint,
+    pool: Pool,
     /// Who mines: <address>; each channel is a worker of its own
     #[arg(long)]
     user: String,
@@ -132,7 +137,7 @@ struct FleetArgs {
     /// Connections
     #[arg(long, default_value_t = 100)]
     connections: usize,
-    /// Channels of each connection
+    /// Channels of each connection; Stratum V1 has one
     #[arg(long, default_value_t = 1)]
     channels: u32,
     /// Shares of a connection that wait for an answer, sent as fast as answers come
@@ -144,6 +149,12 @@ struct FleetArgs {
     /// For how long
     #[arg(long, default_value_t = 30)]
     seconds: u64,
+    /// Addresses of this machine that connections come from, in turn, e.g. 127.0.0.2
+    #[arg(long, value_name = "ADDRESS")]
+    source: Vec<Ipv4Addr>,
+    /// File that every acknowledged share is appended to
+    #[arg(long)]
+    acknowledged: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -211,6 +222,16 @@ struct BenchArgs {
     /// The program under test
     #[arg(long, default_value = "hyperhash")]
     program: PathBuf,
+    /// Another pool on this machine that benches of the Stratum V1 ingress load in the same run:
+    /// stratum+tcp://host:port; it must give a target that is met at once
+    #[arg(long, value_name = "POOL")]
+    beside: Option<Pool>,
+    /// Its process, to measure what it uses
+    #[arg(long, value_name = "PID", requires = "beside")]
+    beside_pid: Option<u64>,
+    /// Shell command that gives its chain a new tip
+    #[arg(long, value_name = "COMMAND", requires = "beside")]
+    beside_tip: Option<String>,
 }
 
 impl Cli {
@@ -278,13 +299,21 @@ async fn mine(args: MinerArgs) -> anyhow::Result<()> {
 }
 
 async fn load(args: FleetArgs) -> anyhow::Result<()> {
+    let channels = match &args.pool {
+        Pool::V1(_) => 1,
+        Pool::V2(_) => args.channels,
+    };
+    raise_file_limit(u64::try_from(args.connections)?.saturating_add(OTHER_FILES))?;
     let plan = Plan {
-        endpoint: args.pool,
+        pools: vec![args.pool],
         connections: args.connections,
-        channels: args.channels,
+        channels,
         kind: args.kind.into(),
         address: args.user,
         at_once: AT_ONCE,
+        sources: args.source,
+        acknowledged: args.acknowledged,
+        when_lost: WhenLost::Fail,
     };
     let pace = match args.interval_ms {
         Some(millis) => Pace::Every(Duration::from_millis(millis.get().into())),
@@ -294,8 +323,7 @@ async fn load(args: FleetArgs) -> anyhow::Result<()> {
     let time = Duration::from_secs(args.seconds);
     fleet.work(pace, time, ANSWER_PATIENCE).await?;
     print(&fleet.tally().report(time))?;
-    fleet.close().await;
-    Ok(())
+    fleet.close().await
 }
 
 fn note(figures: &mut Figures, event: &Event) {
@@ -373,7 +401,9 @@ async fn measure(args: BenchArgs) -> anyhow::Result<()> {
         .map_err(|name| anyhow::anyhow!("no bench is called {name}: --list shows all"))?;
     let scale = if args.short { bench::Scale::Short } else { bench::Scale::Full };
     let results = (!args.discard).then(|| args.results.clone());
-    let setting = Setting { program: args.program, scale, results };
+    let (pid, new_tip) = (args.beside_pid, args.beside_tip);
+    let beside = args.beside.map(|pool| Beside { pool, pid, new_tip });
+    let setting = Setting { program: args.program, scale, results, beside };
     let clock = SystemClock::new();
     let (run, machine) = (clock.now().0.to_string(), results::machine());
     let (mut figures, mut failed) = (Vec::<Figure>::new(), Vec::new());

@@ -205,7 +205,7 @@ fn at<'a>(line: &'a Value, path: &str) -> &'a Value {
 
 /// How our own pool names a share: extranonce1 is the lane, the low byte of the boot epoch, and the
 /// channel; shares count from 1.
-fn key(extranonce1: &[u8], share: u64) -> anyhow::Result<ShareKey> {
+pub(crate) fn key(extranonce1: &[u8], share: u64) -> anyhow::Result<ShareKey> {
     let [l0, l1, epoch, c0, c1, c2] = *extranonce1 else {
         bail!("extranonce1 has {} bytes, that of our own pool 6", extranonce1.len());
     };

@@ -48,7 +48,7 @@ pub(super) async fn measure(setting: &Setting) -> anyhow::Result<Vec<Figure>> {
     let mut fleet = Fleet::open(&line.rig.plan(CONNECTIONS, 1)).await?;
     let shares = setting.times(SHARES / 20, SHARES);
     line.hour(&mut fleet, shares.into()).await?;
-    fleet.close().await;
+    fleet.close().await?;
     let curves = line.end().await?;
     if let Some(folder) = &setting.results {
         std::fs::create_dir_all(folder)?;

@@ -54,6 +54,7 @@ mod blocks;
 pub use instructions::judge;
 pub use lab::{Lab, Part};
 
+use crate::fleet::Pool;
 use figure::Figure;
 use futures_util::future::BoxFuture;
 use std::path::PathBuf;
@@ -76,6 +77,19 @@ pub struct Setting {
     pub scale: Scale,
     /// Where what is drawn is kept, if it is.
     pub results: Option<PathBuf>,
+    /// Another pool that is measured in the same run, where a bench can.
+    pub beside: Option<Beside>,
+}
+
+/// Another pool on this machine, for comparison.
+#[derive(Clone, Debug)]
+pub struct Beside {
+    /// Where it is.
+    pub pool: Pool,
+    /// Its process, whose processor time and memory are its own.
+    pub pid: Option<u64>,
+    /// A shell command that gives its chain a new tip.
+    pub new_tip: Option<String>,
 }
 
 impl Setting {
@@ -131,6 +145,17 @@ pub const ALL: &[Bench] = &[
         name: "ingress-miners",
         what: "what it costs to let 10 000 miners in, to keep them and to tell them of work",
         measure: |setting| Box::pin(ingress::miners::measure(setting)),
+    },
+    Bench {
+        name: "ingress-sv1-share",
+        what: "what a share costs the Stratum V1 ingress, stored and acknowledged",
+        measure: |setting| Box::pin(ingress::share::measure_sv1(setting)),
+    },
+    Bench {
+        name: "ingress-sv1-miners",
+        what: "what it costs to let 10 000 V1 miners in and to keep them, and how soon 2 000 have a \
+               new tip's job",
+        measure: |setting| Box::pin(ingress::line_miners::measure(setting)),
     },
     Bench {
         name: "ingress-latency",

@@ -36,17 +36,39 @@ impl Instance {
         Self::spawn(field, worker, config, &[])
     }
 
+    /// Starts one process with several workers, each with a configuration of its own.
+    pub(super) fn start_together(
+        field: &Field<'_>,
+        workers: &[(&str, &Path)],
+    ) -> anyhow::Result<Self> {
+        Self::spawn_all(field, workers, &[])
+    }
+
     fn spawn(
         field: &Field<'_>,
         worker: &str,
         config: &Path,
         variables: &[(&str, &str)],
     ) -> anyhow::Result<Self> {
+        Self::spawn_all(field, &[(worker, config)], variables)
+    }
+
+    fn spawn_all(
+        field: &Field<'_>,
+        workers: &[(&str, &Path)],
+        variables: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
+        let (worker, config) = *workers.first().context("a process without a worker")?;
         let name = config.file_stem().and_then(|stem| stem.to_str()).unwrap_or(worker);
         let log = field.network.data().join("log").join(format!("{name}-more.log"));
         let log = File::options().create(true).append(true).open(log)?;
-        let config = config.to_str().context("a folder whose name is no text")?;
-        let mut command = field.network.command(&["run", worker, "--config", config]);
+        let mut arguments = vec!["run"];
+        arguments.extend(workers.iter().map(|(worker, _)| *worker));
+        for (_, config) in workers {
+            let config = config.to_str().context("a folder whose name is no text")?;
+            arguments.extend(["--config", config]);
+        }
+        let mut command = field.network.command(&arguments);
         let child = command
             .env("HYPERHASH_HTTP__LISTEN", "127.0.0.1:0")
             .envs(variables.iter().copied())
@@ -65,16 +87,19 @@ impl Instance {
 
     /// Ends it as an operator does.
     pub(super) async fn end(mut self) -> anyhow::Result<()> {
-        send(self.pid()?, Signal::TERM)?;
-        let ended = self.0.wait().await?;
-        ensure!(ended.success(), "the instance ended with {ended}");
-        Ok(())
+        self.ended_by(Signal::TERM).await
     }
 
     /// Kills it.
     pub(super) async fn kill(mut self) -> anyhow::Result<()> {
-        send(self.pid()?, Signal::KILL)?;
-        self.0.wait().await?;
+        self.ended_by(Signal::KILL).await
+    }
+
+    /// Ends it by a signal; told to end, it must end well.
+    pub(super) async fn ended_by(&mut self, signal: Signal) -> anyhow::Result<()> {
+        send(self.pid()?, signal)?;
+        let ended = self.0.wait().await?;
+        ensure!(signal == Signal::KILL || ended.success(), "the instance ended with {ended}");
         Ok(())
     }
 }

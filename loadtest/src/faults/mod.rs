@@ -58,6 +58,16 @@ mod restored;
 
 mod strangers;
 
+mod outpost;
+
+mod honest;
+
+mod siege;
+
+mod attacks;
+
+mod mixed;
+
 mod run;
 
 mod campaign;
@@ -315,6 +325,62 @@ pub const ALL: &[Scenario] = &[
         in_short: false,
         needs: Needs::Nothing,
         act: |field| Box::pin(strangers::crowd(field)),
+    },
+    Scenario {
+        name: "slow-loris",
+        what: "hundreds of peers send a byte a second, or read nothing that they ask for",
+        in_short: false,
+        needs: Needs::Nothing,
+        act: |field| Box::pin(attacks::slow_loris(field)),
+    },
+    Scenario {
+        name: "half-open",
+        what: "hundreds of peers connect, or begin a handshake, and say nothing more",
+        in_short: false,
+        needs: Needs::Nothing,
+        act: |field| Box::pin(attacks::half_open(field)),
+    },
+    Scenario {
+        name: "connection-flood",
+        what: "connections beyond an address's bound, and thousands that end at once",
+        in_short: false,
+        needs: Needs::Nothing,
+        act: |field| Box::pin(attacks::connection_flood(field)),
+    },
+    Scenario {
+        name: "handshake-flood",
+        what: "handshakes of Noise and TLS that nobody finishes, as fast as they go",
+        in_short: false,
+        needs: Needs::Nothing,
+        act: |field| Box::pin(attacks::handshake_flood(field)),
+    },
+    Scenario {
+        name: "garbage-protocols",
+        what: "HTTP, SSH, PROXY, broken TLS, lines too long, JSON too deep, frames of chance",
+        in_short: false,
+        needs: Needs::Nothing,
+        act: |field| Box::pin(attacks::garbage_protocols(field)),
+    },
+    Scenario {
+        name: "message-flood",
+        what: "valid and useless messages of both protocols, as fast as they go",
+        in_short: false,
+        needs: Needs::Nothing,
+        act: |field| Box::pin(attacks::message_flood(field)),
+    },
+    Scenario {
+        name: "reject-flood",
+        what: "machines behind an honest farm's address send bad shares and nothing else",
+        in_short: true,
+        needs: Needs::Nothing,
+        act: |field| Box::pin(attacks::reject_flood(field)),
+    },
+    Scenario {
+        name: "mixed",
+        what: "10 000 miners of both protocols for ten minutes; one ingress dies, one is restarted",
+        in_short: false,
+        needs: Needs::Nothing,
+        act: |field| Box::pin(mixed::endurance(field)),
     },
 ];
 

@@ -243,7 +243,7 @@ mod tests {
     use super::*;
     use crate::{
         bench::own_chain,
-        fleet::{Fleet, Pace, Plan},
+        fleet::{Fleet, Pace, Plan, Pool},
     };
     use std::time::Duration;
 
@@ -255,23 +255,16 @@ mod tests {
             own_chain::template(1, subjects::Timestamp(1), 100, Some(own_chain::TIP)).unwrap();
         let tip = own_chain::tip(&template, own_chain::TIP, 1_700_000_000);
         let pool = BarePool::start(&template, &tip).await.unwrap();
-        let mut fleet = Fleet::open(&Plan {
-            endpoint: pool.endpoint.clone(),
-            connections: 3,
-            channels: 1,
-            kind: JobKind::Extended,
-            address: MINER.to_owned(),
-            at_once: 2,
-        })
-        .await
-        .unwrap();
+        let pool_of_it = Pool::V2(pool.endpoint.clone());
+        let plan = Plan { at_once: 2, ..Plan::new(pool_of_it, 3, MINER) };
+        let mut fleet = Fleet::open(&plan).await.unwrap();
         fleet.pace(Pace::Window(5));
         fleet.until("answered", PATIENCE, |tally| tally.acknowledged() >= 1_000).await.unwrap();
         fleet.work(Pace::Idle, Duration::ZERO, PATIENCE).await.unwrap();
         let tally = fleet.tally();
         assert_eq!((tally.refused(), tally.unanswered()), (0, 0));
         assert_eq!(tally.latencies.count(), tally.acknowledged());
-        fleet.close().await;
+        fleet.close().await.unwrap();
         pool.end().await.unwrap();
     }
 }

@@ -1,6 +1,7 @@
 //! One channel of a fleet: its jobs, and shares that meet its target.
 
-use mining::Target;
+use crate::ShareKey;
+use mining::{Prefix, Target};
 use sha2::{Digest as _, Sha256};
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -177,11 +178,18 @@ impl Channel {
         self.owed.len()
     }
 
-    /// Shares are acknowledged: when each was written.
+    /// What names a share everywhere, when the prefix is laid out as our own pool does.
+    fn key(&self, sequence: u32) -> Option<ShareKey> {
+        let own = self.prefix.get(..usize::from(mining::prefix::SV2_LENGTH))?;
+        let (Prefix { lane, boot_epoch, channel }, _) = Prefix::parse(own).ok()?;
+        Some(ShareKey { lane, boot_epoch, channel, sequence })
+    }
+
+    /// Shares are acknowledged: when each was written, and what names it.
     pub(super) fn stored(
         &mut self,
         said: &SubmitSharesSuccess,
-        mut each: impl FnMut(Duration),
+        mut each: impl FnMut(Duration, Option<ShareKey>),
     ) -> Result<(), Violation> {
         let (count, last) = (said.new_submits_accepted_count, said.last_sequence_number);
         for _ in 0..count {
@@ -190,7 +198,7 @@ impl Channel {
             if sequence > last {
                 return Err(Violation::NotSent { count, last });
             }
-            each(written);
+            each(written, self.key(sequence));
         }
         Ok(())
     }
@@ -206,19 +214,28 @@ impl Job {
         match &self.root {
             Root::Given(root) => *root,
             Root::Rolled { before, after, path } => {
-                let coinbase = Sha256::new_with_prefix(before).chain_update(extranonce);
-                let txid = Sha256::digest(coinbase.chain_update(after).finalize()).into();
-                path.iter().fold(txid, |left: [u8; 32], right| {
-                    let pair = Sha256::new_with_prefix(left).chain_update(right);
-                    Sha256::digest(pair.finalize()).into()
-                })
+                path_from([before.as_slice(), extranonce, after], path)
             }
         }
     }
 }
 
+/// The merkle root over a coinbase in pieces.
+pub(super) fn path_from<const N: usize>(coinbase: [&[u8]; N], path: &[[u8; 32]]) -> [u8; 32] {
+    let whole = coinbase.into_iter().fold(Sha256::new(), Sha256::chain_update);
+    let txid = Sha256::digest(whole.finalize()).into();
+    path.iter().fold(txid, |left: [u8; 32], right| {
+        let pair = Sha256::new_with_prefix(left).chain_update(right);
+        Sha256::digest(pair.finalize()).into()
+    })
+}
+
 /// How many nonces after `first` one meets the target.
-fn search(header: &mut [u8; HEADER], first: u32, target: Target) -> Result<u32, Violation> {
+pub(super) fn search(
+    header: &mut [u8; HEADER],
+    first: u32,
+    target: Target,
+) -> Result<u32, Violation> {
     for tried in 0..MAX_HASHES {
         let nonce = first.wrapping_add(tried).to_le_bytes();
         header.split_at_mut(NONCE_AT).1.copy_from_slice(&nonce);
@@ -230,7 +247,7 @@ fn search(header: &mut [u8; HEADER], first: u32, target: Target) -> Result<u32, 
 }
 
 /// The bytes to roll for the `space`-th piece of header space: its number, big endian, at the end.
-fn rolled(length: usize, space: u64) -> Vec<u8> {
+pub(super) fn rolled(length: usize, space: u64) -> Vec<u8> {
     let number = space.to_be_bytes();
     let padding = length.saturating_sub(number.len());
     let digits = number.iter().skip(number.len().saturating_sub(length));

@@ -2,7 +2,11 @@
 //! of them travel in one write.
 
 use key_utils::{Secp256k1PublicKey, Secp256k1SecretKey};
-use std::{io::ErrorKind, net::SocketAddr, time::Duration};
+use std::{
+    io::ErrorKind,
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 use stratum_core::{
     codec_sv2::{EncodableFrame as _, MessageFrame},
     framing_sv2::header::Header,
@@ -27,7 +31,7 @@ const CERTIFICATE: Duration = Duration::from_secs(3_600);
 /// What the buffers keep of their memory between uses.
 const KEPT_CAPACITY: usize = 2_048;
 
-pub(super) struct Link {
+pub(crate) struct Link {
     stream: TcpStream,
     encryptor: NoiseEncryptor,
     decryptor: NoiseDecryptor,
@@ -47,10 +51,13 @@ fn broken(what: &impl std::fmt::Debug) -> TransportError {
 
 impl Link {
     /// Connects and plays the initiator's part.
-    pub(super) async fn open(address: SocketAddr, key: [u8; 32]) -> Result<Self, ClientError> {
+    pub(crate) async fn open(
+        address: SocketAddr,
+        from: Option<Ipv4Addr>,
+        key: [u8; 32],
+    ) -> Result<Self, ClientError> {
         let refused = |source| ClientError::Connect { address: address.to_string(), source };
-        let mut stream = TcpStream::connect(address).await.map_err(refused)?;
-        stream.set_nodelay(true).map_err(TransportError::from)?;
+        let mut stream = super::dial(address, from).await.map_err(refused)?;
         let mut initiator = Initiator::from_raw_k(key).map_err(|error| broken(&error))?;
         let first = initiator.step_0().map_err(|error| broken(&error))?;
         stream.write_all(&first).await.map_err(TransportError::from)?;
@@ -61,7 +68,7 @@ impl Link {
     }
 
     /// Plays the responder's part, with this secret key.
-    pub(super) async fn accept(mut stream: TcpStream, secret: &str) -> Result<Self, ClientError> {
+    pub(crate) async fn accept(mut stream: TcpStream, secret: &str) -> Result<Self, ClientError> {
         stream.set_nodelay(true).map_err(TransportError::from)?;
         let secret: Secp256k1SecretKey = secret.parse().map_err(|error| broken(&error))?;
         let public = Secp256k1PublicKey::from(secret).into_bytes();
@@ -91,7 +98,7 @@ impl Link {
     }
 
     /// Seals a plain frame, header and payload, behind what waits to be sent.
-    pub(super) fn seal(&mut self, frame: &[u8]) -> Result<(), TransportError> {
+    pub(crate) fn seal(&mut self, frame: &[u8]) -> Result<(), TransportError> {
         let (header, payload) = frame.split_at(Header::SIZE.min(frame.len()));
         for piece in [header, payload] {
             self.plain.clear();
@@ -103,7 +110,7 @@ impl Link {
     }
 
     /// Seals a message.
-    pub(super) fn say(&mut self, message: AnyMessageOwned) -> Result<(), ClientError> {
+    pub(crate) fn say(&mut self, message: AnyMessageOwned) -> Result<(), ClientError> {
         let wrong = |error| ClientError::Message(format!("{error:?}"));
         let frame: MessageFrame<AnyMessageOwned> = message.try_into().map_err(wrong)?;
         let mut bytes = vec![0; frame.encoded_length()];
@@ -112,23 +119,23 @@ impl Link {
     }
 
     /// Waits until there is something to read. May be cancelled.
-    pub(super) async fn readable(&self) {
+    pub(crate) async fn readable(&self) {
         // A socket that fails is readable: the next read says how.
         drop(self.stream.readable().await);
     }
 
     /// Waits until something can be sent. May be cancelled.
-    pub(super) async fn writable(&self) {
+    pub(crate) async fn writable(&self) {
         drop(self.stream.writable().await);
     }
 
     /// Bytes that wait to be sent.
-    pub(super) const fn unsent(&self) -> usize {
+    pub(crate) const fn unsent(&self) -> usize {
         self.unsent.len() - self.sent
     }
 
     /// Takes what the socket has.
-    pub(super) fn receive(&mut self) -> Result<(), TransportError> {
+    pub(crate) fn receive(&mut self) -> Result<(), TransportError> {
         let mut bytes = [0; READ_SIZE];
         match self.stream.try_read(&mut bytes) {
             Ok(0) => Err(TransportError::Closed),
@@ -142,7 +149,7 @@ impl Link {
     }
 
     /// Sends as much as the socket takes now.
-    pub(super) fn send(&mut self) -> Result<(), TransportError> {
+    pub(crate) fn send(&mut self) -> Result<(), TransportError> {
         while let Some(rest) = self.unsent.get(self.sent..).filter(|rest| !rest.is_empty()) {
             match self.stream.try_write(rest) {
                 Ok(count) => self.sent += count,
@@ -156,8 +163,22 @@ impl Link {
         Ok(())
     }
 
+    /// Sends at most so many bytes, and waits until they are gone.
+    pub(crate) async fn drip(&mut self, most: usize) -> Result<(), TransportError> {
+        let end = self.unsent.len().min(self.sent + most);
+        while let Some(rest) = self.unsent.get(self.sent..end).filter(|rest| !rest.is_empty()) {
+            self.stream.writable().await?;
+            match self.stream.try_write(rest) {
+                Ok(count) => self.sent += count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
     /// Sends everything, however long the peer takes to read it.
-    pub(super) async fn flush(&mut self) -> Result<(), TransportError> {
+    pub(crate) async fn flush(&mut self) -> Result<(), TransportError> {
         self.send()?;
         while self.unsent() > 0 {
             self.writable().await;
@@ -167,7 +188,7 @@ impl Link {
     }
 
     /// Opens the next frame that has come; its payload follows.
-    pub(super) fn next(&mut self) -> Result<Option<(Header, &mut [u8])>, TransportError> {
+    pub(crate) fn next(&mut self) -> Result<Option<(Header, &mut [u8])>, TransportError> {
         let header = match self.header {
             Some(header) => header,
             None => {

@@ -1,7 +1,12 @@
 //! The task of one connection of a fleet.
 
-use super::{FleetError, Pace, Plan, channel::Channel, link::Link, tally::Tally};
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use super::{
+    FleetError, Plan,
+    channel::Channel,
+    link::Link,
+    orders::{LONG, Orders},
+};
+use std::{net::SocketAddr, time::Duration};
 use stratum_core::{
     common_messages_sv2::{Protocol, SetupConnectionOwned},
     framing_sv2::header::Header,
@@ -11,50 +16,39 @@ use stratum_core::{
     },
 };
 use stratum_v2::{
-    TransportError,
+    Endpoint, TransportError,
     client::{ANSWER_TIMEOUT, ClientError, Opened, text},
 };
 use subjects::shares::JobKind;
-use tokio::{
-    sync::watch,
-    time::{sleep, timeout},
-};
-use worker_runtime::clock::{Clock as _, SystemClock};
+use tokio::time::{sleep, timeout};
 
 /// The one protocol version of Stratum V2 mining.
 const VERSION: u16 = 2;
 /// Hashes per second that a miner of a fleet says it has: so few that a pool gives it its easiest
 /// target.
 const HASHRATE: f32 = 1.0;
-/// Waited when there is no share to send.
-const LONG: Duration = Duration::from_secs(3_600);
 
 pub(super) struct Miner {
     link: Link,
     channels: Vec<Channel>,
     /// The channel whose turn it is.
     turn: usize,
-    pace: watch::Receiver<Pace>,
-    /// When the next share of a steady pace is due.
-    due: Duration,
-    tally: Arc<Tally>,
-    clock: SystemClock,
+    orders: Orders,
 }
 
 impl Miner {
     /// Connects and opens the channels of the `number`th connection.
     pub(super) async fn open(
         plan: &Plan,
+        endpoint: &Endpoint,
         address: SocketAddr,
         number: usize,
-        pace: watch::Receiver<Pace>,
-        tally: Arc<Tally>,
-        clock: SystemClock,
+        orders: Orders,
     ) -> Result<Self, FleetError> {
         let open = async {
-            let link = Link::open(address, plan.endpoint.authority.to_bytes()).await?;
-            let due = Duration::ZERO;
-            let mut miner = Self { link, channels: Vec::new(), turn: 0, pace, due, tally, clock };
+            let key = endpoint.authority.to_bytes();
+            let link = Link::open(address, plan.source(number), key).await?;
+            let mut miner = Self { link, channels: Vec::new(), turn: 0, orders };
             miner.set_up(plan.kind).await?;
             for channel in 0..plan.channels {
                 let user = format!("{}.{number}-{channel}", plan.address);
@@ -67,23 +61,7 @@ impl Miner {
     }
 
     async fn set_up(&mut self, kind: JobKind) -> Result<(), FleetError> {
-        let message = SetupConnectionOwned {
-            protocol: Protocol::MiningProtocol,
-            min_version: VERSION,
-            max_version: VERSION,
-            flags: u32::from(kind == JobKind::Standard),
-            endpoint_host: text("")?,
-            endpoint_port: 0,
-            vendor: text("hyperhash")?,
-            hardware_version: text("fleet")?,
-            firmware: text("loadtest")?,
-            device_id: text("")?,
-        };
-        let setup = CommonMessagesOwned::SetupConnection(message);
-        self.ask(AnyMessageOwned::Common(setup), |miner| {
-            miner.answer().map(|answer| answer.is_some())
-        })
-        .await
+        self.ask(set_up(kind)?, |miner| miner.answer().map(|answer| answer.is_some())).await
     }
 
     async fn open_channel(
@@ -92,27 +70,8 @@ impl Miner {
         request_id: u32,
         user: &str,
     ) -> Result<(), FleetError> {
-        let message = match kind {
-            JobKind::Extended => {
-                MiningOwned::OpenExtendedMiningChannel(OpenExtendedMiningChannelOwned {
-                    request_id,
-                    user_identity: text(user)?,
-                    nominal_hash_rate: HASHRATE,
-                    max_target: [u8::MAX; 32].into(),
-                    min_extranonce_size: 4,
-                })
-            }
-            JobKind::Standard => {
-                MiningOwned::OpenStandardMiningChannel(OpenStandardMiningChannelOwned {
-                    request_id,
-                    user_identity: text(user)?,
-                    nominal_hash_rate: HASHRATE,
-                    max_target: [u8::MAX; 32].into(),
-                })
-            }
-        };
         let opened = self.channels.len() + 1;
-        self.ask(AnyMessageOwned::Mining(message), |miner| {
+        self.ask(open_channel(kind, request_id, user)?, |miner| {
             miner.handle()?;
             Ok(miner.channels.len() == opened && miner.channels.iter().all(Channel::is_ready))
         })
@@ -147,47 +106,31 @@ impl Miner {
         Err(ClientError::Unexpected(message.to_string()).into())
     }
 
+    /// Shares that wait for an answer.
+    pub(super) fn owed(&self) -> usize {
+        self.channels.iter().map(Channel::owed).sum()
+    }
+
     /// Mines until the fleet is closed.
-    pub(super) async fn run(mut self) -> Result<(), FleetError> {
-        let mut pace = Pace::Idle;
+    pub(super) async fn run(&mut self) -> Result<(), FleetError> {
         loop {
-            let told = *self.pace.borrow_and_update();
-            if told != pace {
-                pace = told;
-                self.due = self.clock.monotonic() + phase(pace);
+            let owed = self.owed();
+            let (shares, pause) = self.orders.shares(owed);
+            let now = self.orders.now();
+            for _ in 0..shares {
+                self.submit_one(now)?;
             }
-            let pause = self.submit(pace)?;
             self.link.send()?;
             tokio::select! {
-                changed = self.pace.changed() => if changed.is_err() { return Ok(()) },
+                open = self.orders.changed() => if !open { return Ok(()) },
                 () = self.link.readable() => {
                     self.link.receive()?;
-                    self.handle()?;
+                    let handled = self.handle();
+                    self.orders.settle().await;
+                    handled?;
                 }
                 () = self.link.writable(), if self.link.unsent() > 0 => {}
                 () = sleep(pause), if pause < LONG => {} // time itself: the pace
-            }
-        }
-    }
-
-    /// Sends what is due, and says how long to wait for more.
-    fn submit(&mut self, pace: Pace) -> Result<Duration, FleetError> {
-        let now = self.clock.monotonic();
-        match pace {
-            Pace::Idle => Ok(LONG),
-            Pace::Window(most) => {
-                let owed: usize = self.channels.iter().map(Channel::owed).sum();
-                for _ in owed..most {
-                    self.submit_one(now)?;
-                }
-                Ok(LONG)
-            }
-            Pace::Every(time) => {
-                while self.due <= now {
-                    self.submit_one(now)?;
-                    self.due += time;
-                }
-                Ok(self.due - now)
             }
         }
     }
@@ -196,7 +139,7 @@ impl Miner {
         self.turn = (self.turn + 1) % self.channels.len().max(1);
         let Some(channel) = self.channels.get_mut(self.turn) else { return Ok(()) };
         if let Some(frame) = channel.share(now)? {
-            self.tally.sent(1);
+            self.orders.tally.sent(1);
             self.link.seal(&frame)?;
         }
         Ok(())
@@ -204,13 +147,56 @@ impl Miner {
 
     /// Handles all messages that have come.
     fn handle(&mut self) -> Result<(), FleetError> {
-        let now = self.clock.monotonic();
-        let Self { link, channels, tally, .. } = self;
+        let now = self.orders.now();
+        let Self { link, channels, orders, .. } = self;
         while let Some((header, payload)) = link.next()? {
-            take(header, payload, channels, tally, now)?;
+            take(header, payload, channels, orders, now)?;
         }
         Ok(())
     }
+}
+
+/// `SetupConnection`, for jobs of this kind.
+pub(crate) fn set_up(kind: JobKind) -> Result<AnyMessageOwned, ClientError> {
+    Ok(AnyMessageOwned::Common(CommonMessagesOwned::SetupConnection(SetupConnectionOwned {
+        protocol: Protocol::MiningProtocol,
+        min_version: VERSION,
+        max_version: VERSION,
+        flags: u32::from(kind == JobKind::Standard),
+        endpoint_host: text("")?,
+        endpoint_port: 0,
+        vendor: text("hyperhash")?,
+        hardware_version: text("fleet")?,
+        firmware: text("loadtest")?,
+        device_id: text("")?,
+    })))
+}
+
+/// Asks for a channel.
+pub(crate) fn open_channel(
+    kind: JobKind,
+    request_id: u32,
+    user: &str,
+) -> Result<AnyMessageOwned, ClientError> {
+    Ok(AnyMessageOwned::Mining(match kind {
+        JobKind::Extended => {
+            MiningOwned::OpenExtendedMiningChannel(OpenExtendedMiningChannelOwned {
+                request_id,
+                user_identity: text(user)?,
+                nominal_hash_rate: HASHRATE,
+                max_target: [u8::MAX; 32].into(),
+                min_extranonce_size: 4,
+            })
+        }
+        JobKind::Standard => {
+            MiningOwned::OpenStandardMiningChannel(OpenStandardMiningChannelOwned {
+                request_id,
+                user_identity: text(user)?,
+                nominal_hash_rate: HASHRATE,
+                max_target: [u8::MAX; 32].into(),
+            })
+        }
+    }))
 }
 
 /// Takes one message.
@@ -219,36 +205,39 @@ fn take(
     header: Header,
     payload: &mut [u8],
     channels: &mut Vec<Channel>,
-    tally: &Tally,
+    orders: &mut Orders,
     now: Duration,
 ) -> Result<(), FleetError> {
     let message =
         Mining::try_from((header.msg_type(), payload)).map_err(|error| unreadable(&error))?;
     match message {
         Mining::SubmitSharesSuccess(said) => {
-            one(channels, said.channel_id)?.stored(&said, |written| {
-                tally.latencies.note(now.saturating_sub(written), 1);
-            })?;
-            tally.stored(said.new_submits_accepted_count.into());
+            one(channels, said.channel_id)?
+                .stored(&said, |written, key| orders.stored(written, now, key))?;
+            orders.tally.stored(said.new_submits_accepted_count.into());
         }
         Mining::SubmitSharesError(said) => {
             one(channels, said.channel_id)?.refused(said.sequence_number);
-            tally.turned_down(said.error_code.as_utf8_or_hex());
+            orders.tally.turned_down(said.error_code.as_utf8_or_hex());
         }
         Mining::NewExtendedMiningJob(job) => {
             for channel in members(channels, job.channel_id) {
                 channel.extended_job(&job)?;
-                tally.new_job();
+                orders.tally.new_job();
             }
         }
         Mining::NewMiningJob(job) => {
             one(channels, job.channel_id)?.standard_job(&job)?;
-            tally.new_job();
+            orders.tally.new_job();
         }
         Mining::SetNewPrevHash(tip) => {
             for channel in members(channels, tip.channel_id) {
+                if channel.is_ready() {
+                    orders.tally.told_of_tip(&tip.prev_hash.to_array(), now);
+                } else {
+                    orders.tally.new_tip();
+                }
                 channel.new_tip(&tip)?;
-                tally.new_tip();
             }
         }
         Mining::SetTarget(set) => {
@@ -295,14 +284,6 @@ fn members(channels: &mut [Channel], id: u32) -> impl Iterator<Item = &mut Chann
 
 fn unreadable(error: &impl std::fmt::Debug) -> ClientError {
     ClientError::Message(format!("{error:?}"))
-}
-
-/// When the first share of a pace is due: not all connections at once.
-fn phase(pace: Pace) -> Duration {
-    match pace {
-        Pace::Idle | Pace::Window(_) => Duration::ZERO,
-        Pace::Every(time) => time.mul_f64(rand::random()),
-    }
 }
 
 impl From<TransportError> for FleetError {

@@ -1,27 +1,51 @@
-//! Many miners in one process, so cheap that the pool is what is measured: real Noise, real jobs,
-//! real shares at whatever target the pool gives, as long as it can be met at once.
+//! Many miners in one process, so cheap that the pool is what is measured: real connections, real
+//! jobs, real shares at whatever target the pool gives, as long as it can be met at once.
+
+mod pool;
+
+mod orders;
 
 mod bare;
 
 mod channel;
 
-mod link;
+pub(crate) mod link;
 
-mod miner;
+pub(crate) mod miner;
+
+mod lines;
+
+mod work;
+
+mod v1;
+
+mod crew;
+
+mod record;
 
 mod tally;
 
 pub use bare::BarePool;
+pub use pool::{InvalidPool, LineAddress, Pool, dial};
+pub use record::raise_file_limit;
 pub use tally::{Latencies, Report, Tally};
 
 use anyhow::{Context as _, ensure};
 use channel::Violation;
+use crew::Hand;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use miner::Miner;
-use std::{net::SocketAddr, sync::Arc, time::Duration};
-use stratum_v2::{Endpoint, client::ClientError};
+use orders::Orders;
+use record::Scribe;
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+use stratum_v2::client::ClientError;
 use subjects::shares::JobKind;
-use tokio::{net::lookup_host, sync::watch, task::JoinSet, time::sleep};
+use tokio::{sync::watch, task::JoinSet, time::sleep};
 use worker_runtime::clock::{Clock as _, SystemClock};
 
 /// How often something that should come is looked for.
@@ -30,11 +54,11 @@ const LOOK: Duration = Duration::from_millis(5);
 /// Who connects, and with what.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The pool.
-    pub endpoint: Endpoint,
+    /// The pools, all of one protocol: the first, and those that a miner tries when it is lost.
+    pub pools: Vec<Pool>,
     /// Connections.
     pub connections: usize,
-    /// Channels of each.
+    /// Channels of each; a connection of Stratum V1 is one.
     pub channels: u32,
     /// The kind of channels.
     pub kind: JobKind,
@@ -42,6 +66,44 @@ pub struct Plan {
     pub address: String,
     /// Connections that are made at once.
     pub at_once: usize,
+    /// Addresses of this machine that connections come from, in turn; whichever if there are none.
+    pub sources: Vec<Ipv4Addr>,
+    /// File that every acknowledged share is appended to, for an audit.
+    pub acknowledged: Option<PathBuf>,
+    /// What a miner does that is lost.
+    pub when_lost: WhenLost,
+}
+
+/// What becomes of a fleet whose miner is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenLost {
+    /// It fails.
+    Fail,
+    /// The miner connects again, after a pause as miners make it.
+    ComeBack,
+}
+
+impl Plan {
+    /// Connections that each have a channel, from whichever address, which must not be lost.
+    pub fn new(pool: Pool, connections: usize, address: &str) -> Self {
+        Self {
+            pools: vec![pool],
+            connections,
+            channels: 1,
+            kind: JobKind::Extended,
+            address: address.to_owned(),
+            at_once: 64,
+            sources: Vec::new(),
+            acknowledged: None,
+            when_lost: WhenLost::Fail,
+        }
+    }
+
+    /// Where the `number`th connection comes from.
+    fn source(&self, number: usize) -> Option<Ipv4Addr> {
+        let place = number.checked_rem(self.sources.len())?;
+        self.sources.get(place).copied()
+    }
 }
 
 /// How a connection sends shares.
@@ -64,6 +126,15 @@ pub enum FleetError {
     /// The pool sent what it must not, or what cannot be mined.
     #[error(transparent)]
     Violation(#[from] Violation),
+    /// The connection broke.
+    #[error("the connection broke")]
+    Broken(#[from] io::Error),
+    /// The plan names none.
+    #[error("no pool is named")]
+    NoPool,
+    /// The pool asked to connect again.
+    #[error("the pool asked to connect again")]
+    SentAway,
 }
 
 /// Miners that are connected. They disconnect with the value.
@@ -72,6 +143,7 @@ pub struct Fleet {
     tally: Arc<Tally>,
     pace: watch::Sender<Pace>,
     miners: JoinSet<Result<(), FleetError>>,
+    scribe: Option<Scribe>,
     clock: SystemClock,
     channels: u64,
 }
@@ -83,25 +155,35 @@ impl Fleet {
     ///
     /// When one of them is not served.
     pub async fn open(plan: &Plan) -> anyhow::Result<Self> {
-        let address = resolve(&plan.endpoint).await?;
+        let mut pools = Vec::new();
+        for pool in &plan.pools {
+            pools.push((pool.clone(), pool.resolve().await?));
+        }
+        let pools: Arc<[(Pool, SocketAddr)]> = pools.into();
+        let scribe = match &plan.acknowledged {
+            Some(file) => Some(Scribe::open(file).await?),
+            None => None,
+        };
         let (pace, told) = watch::channel(Pace::Idle);
         let (tally, clock) = (Arc::<Tally>::default(), SystemClock::new());
+        let plan = Arc::new(plan.clone());
         let opening = (0..plan.connections).map(|number| {
-            let (tally, told) = (Arc::clone(&tally), told.clone());
-            async move { Miner::open(plan, address, number, told, tally, clock).await }
+            let record = scribe.as_ref().map(Scribe::sender);
+            let orders = Orders::new(told.clone(), Arc::clone(&tally), clock, record);
+            Hand::open(Arc::clone(&plan), Arc::clone(&pools), number, orders)
         });
-        let opened: Vec<Miner> = stream::iter(opening)
+        let opened: Vec<Hand> = stream::iter(opening)
             .buffer_unordered(plan.at_once.max(1))
             .try_collect()
             .await
             .context("a miner is not served")?;
         let mut miners = JoinSet::new();
-        for miner in opened {
-            miners.spawn(miner.run());
+        for hand in opened {
+            miners.spawn(hand.run());
         }
         let connections = u64::try_from(plan.connections)?;
         let channels = connections.saturating_mul(plan.channels.into());
-        Ok(Self { tally, pace, miners, clock, channels })
+        Ok(Self { tally, pace, miners, scribe, clock, channels })
     }
 
     /// What happened so far.
@@ -175,15 +257,18 @@ impl Fleet {
         }
     }
 
-    /// Disconnects all.
-    pub async fn close(self) {
-        let Self { pace, mut miners, .. } = self;
+    /// Disconnects all, and waits until all that was acknowledged is on record.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be put on record.
+    pub async fn close(self) -> anyhow::Result<()> {
+        let Self { pace, mut miners, scribe, .. } = self;
         drop(pace);
         while miners.join_next().await.is_some() {}
+        match scribe {
+            Some(scribe) => scribe.close().await,
+            None => Ok(()),
+        }
     }
-}
-
-async fn resolve(endpoint: &Endpoint) -> anyhow::Result<SocketAddr> {
-    let mut found = lookup_host((endpoint.host.as_str(), endpoint.port)).await?;
-    found.next().with_context(|| format!("{endpoint} has no address"))
 }

@@ -4,7 +4,7 @@ use serde::Serialize;
 use std::{
     fmt,
     sync::{
-        Mutex, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -90,6 +90,22 @@ pub struct Report {
     latency_ms_p50: f64,
     latency_ms_p95: f64,
     latency_ms_p99: f64,
+    /// From the first miner that heard of a tip to each.
+    tip_spread_ms_p50: f64,
+    tip_spread_ms_p99: f64,
+    tip_spread_ms_max: f64,
+}
+
+/// The tip that miners are on their way to.
+#[derive(Debug, Default)]
+struct Front {
+    prevhash: [u8; 32],
+    /// When the first miner heard of it.
+    first: Duration,
+    /// Since when it could be heard of.
+    since: Duration,
+    /// When the next one could be, if somebody said so.
+    marked: Option<Duration>,
 }
 
 /// What a fleet saw.
@@ -102,6 +118,16 @@ pub struct Tally {
     jobs: AtomicU64,
     /// From the writing of a share to its acknowledgement.
     pub latencies: Latencies,
+    /// From the moment that was marked, or else the first miner that heard of a tip, to each.
+    pub tips: Latencies,
+    /// From the first miner that heard of a tip to each.
+    pub spread: Latencies,
+    /// From the loss of a connection to work on the next.
+    pub breaks: Latencies,
+    front: Mutex<Front>,
+    lost: AtomicU64,
+    /// Shares whose connection broke before they were answered.
+    forsaken: AtomicU64,
     why: Mutex<Option<String>>,
 }
 
@@ -123,11 +149,12 @@ impl Tally {
 
     /// Shares that wait for an answer.
     pub fn unanswered(&self) -> u64 {
-        let answered = self.acknowledged() + self.refused();
+        let forsaken = self.forsaken.load(Ordering::Acquire);
+        let answered = self.acknowledged() + self.refused() + forsaken;
         self.submitted().saturating_sub(answered)
     }
 
-    /// `SetNewPrevHash` that came.
+    /// New tips that came.
     pub fn prevhashes(&self) -> u64 {
         self.prevhashes.load(Ordering::Acquire)
     }
@@ -142,9 +169,20 @@ impl Tally {
         self.why.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Connections that broke; each was made again where the plan says so.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Acquire)
+    }
+
+    /// The next tip may be heard of from this moment on.
+    pub fn mark(&self, now: Duration) {
+        self.front().marked = Some(now);
+    }
+
     /// All of it as a line for machines, of a load that lasted `time`.
     pub fn report(&self, time: Duration) -> Report {
         let millis = |part| self.latencies.quantile(part).as_secs_f64() * 1e3;
+        let spread = |part| self.spread.quantile(part).as_secs_f64() * 1e3;
         Report {
             seconds: time.as_secs(),
             submitted: self.submitted(),
@@ -154,6 +192,9 @@ impl Tally {
             latency_ms_p50: millis(0.5),
             latency_ms_p95: millis(0.95),
             latency_ms_p99: millis(0.99),
+            tip_spread_ms_p50: spread(0.5),
+            tip_spread_ms_p99: spread(0.99),
+            tip_spread_ms_max: spread(1.0),
         }
     }
 
@@ -170,6 +211,29 @@ impl Tally {
         *self.why.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
     }
 
+    pub(super) fn broke(&self, unanswered: usize) {
+        self.lost.fetch_add(1, Ordering::AcqRel);
+        let unanswered = u64::try_from(unanswered).unwrap_or(u64::MAX);
+        self.forsaken.fetch_add(unanswered, Ordering::AcqRel);
+    }
+
+    fn front(&self) -> MutexGuard<'_, Front> {
+        self.front.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A miner that works is told of another tip.
+    pub(super) fn told_of_tip(&self, prevhash: &[u8; 32], now: Duration) {
+        self.new_tip();
+        let mut front = self.front();
+        if front.prevhash != *prevhash {
+            let since = front.marked.take().unwrap_or(now);
+            *front = Front { prevhash: *prevhash, first: now, since, marked: None };
+        }
+        self.tips.note(now.saturating_sub(front.since), 1);
+        self.spread.note(now.saturating_sub(front.first), 1);
+    }
+
+    /// A miner has its first tip.
     pub(super) fn new_tip(&self) {
         self.prevhashes.fetch_add(1, Ordering::AcqRel);
     }

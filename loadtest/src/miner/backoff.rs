@@ -10,7 +10,7 @@ const LONGEST: Duration = Duration::from_secs(30);
 /// Pauses that double, each with full jitter, so that miners that lost one pool do not come back
 /// in one moment.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     most: Duration,
 }
 
@@ -22,7 +22,7 @@ impl Default for Backoff {
 
 impl Backoff {
     /// The next pause: between a tenth of and the whole of what it may be, by `random`.
-    pub(super) fn next(&mut self, random: u32) -> Duration {
+    pub(crate) fn next(&mut self, random: u32) -> Duration {
         let least = self.most / 10;
         let span = u64::try_from((self.most - least).as_millis()).unwrap_or(u64::MAX);
         let part = u64::from(random).saturating_mul(span) >> 32;

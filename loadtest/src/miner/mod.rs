@@ -3,7 +3,7 @@
 
 mod acknowledgements;
 
-mod backoff;
+pub(crate) mod backoff;
 
 mod channel;
 

@@ -47,7 +47,7 @@ pub(in crate::bench) async fn measure(setting: &Setting) -> anyhow::Result<Vec<F
         rates.push(float(latencies.count()) / time.as_secs_f64());
         fleet.work(Pace::Idle, Duration::ZERO, PATIENCE).await?;
     }
-    fleet.close().await;
+    fleet.close().await?;
     rig.end().await?;
     let rate = Figure::median("", "", Goal::None, &rates).value;
     let name = "share submitted → acknowledged, every write synced";

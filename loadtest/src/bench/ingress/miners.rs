@@ -42,7 +42,7 @@ pub(in crate::bench) async fn measure(setting: &Setting) -> anyhow::Result<Vec<F
         idle(&mut rig, miners, &mut runs).await?;
         let mut proxies = Fleet::open(&rig.plan(miners / CHANNELS, CHANNELS)).await?;
         told(&mut rig, &mut proxies, &mut runs.proxied).await?;
-        proxies.close().await;
+        proxies.close().await?;
         if run + 1 < count {
             rig = rig.renew().await?;
         }
@@ -67,7 +67,7 @@ async fn idle(rig: &mut Rig, miners: u32, runs: &mut Runs) -> anyhow::Result<()>
     let grown = rig.memory()?.resident.saturating_sub(empty);
     runs.kibibytes.push(float(grown) / 1_024.0 / f64::from(miners));
     fleet.check()?;
-    fleet.close().await;
+    fleet.close().await?;
     Ok(())
 }
 

@@ -80,6 +80,6 @@ async fn hour(rig: &mut Rig, shares: u32) -> anyhow::Result<Hour> {
     let memory = rig.memory()?;
     steady.push(float(memory.resident) / MIB);
     fleet.check()?;
-    fleet.close().await;
+    fleet.close().await?;
     Ok(Hour { peak: float(memory.peak) / MIB, steady })
 }

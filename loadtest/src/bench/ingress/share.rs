@@ -1,6 +1,9 @@
 //! What a share costs the ingress.
 
-use super::rig::{PATIENCE, Rig, plan};
+use super::{
+    beside,
+    rig::{Ingress, PATIENCE, Rig, plan},
+};
 use crate::{
     bench::{
         Setting,
@@ -8,7 +11,7 @@ use crate::{
         meter::{Meter, float, thread_time},
         own_chain,
     },
-    fleet::{BarePool, Fleet, Pace},
+    fleet::{BarePool, Fleet, Pace, Pool},
 };
 use std::time::Duration;
 use subjects::Timestamp;
@@ -41,11 +44,11 @@ pub(in crate::bench) async fn measure(setting: &Setting) -> anyhow::Result<Vec<F
     let bare_saturated = limit(SATURATING, Pace::Window(WINDOW), runs, time).await?;
     let name = "ingress-sv2: CPU per acknowledged share, ";
     Ok(vec![
-        saturated.figure(format!("{name}{SATURATING} connections saturated"), 13.0),
+        saturated.figure(format!("{name}{SATURATING} connections saturated"), Goal::AtMost(13.0)),
         saturated.figure_of_the_fleet(),
         Figure::median(BARE, "us", Goal::None, &bare_saturated),
         steady
-            .figure(format!("{name}{STEADY} connections × 1 share/s"), 25.0)
+            .figure(format!("{name}{STEADY} connections × 1 share/s"), Goal::AtMost(25.0))
             .with(format!("{connections} connections")),
         Figure::median(
             format!("{BARE}, {STEADY} connections × 1 share/s"),
@@ -67,7 +70,7 @@ async fn limit(
     let template = own_chain::template(1, Timestamp(1), HEIGHT, Some(own_chain::TIP))?;
     let pool =
         BarePool::start(&template, &own_chain::tip(&template, own_chain::TIP, NTIME)).await?;
-    let plan = plan(pool.endpoint.clone(), connections, 1);
+    let plan = plan(Pool::V2(pool.endpoint.clone()), connections, 1);
     let mut fleet = Fleet::open(&plan).await?;
     let mut micros = Vec::new();
     for _ in 0..runs {
@@ -80,9 +83,35 @@ async fn limit(
         micros.push(used.as_secs_f64() * 1e6 / float(shares));
         fleet.work(Pace::Idle, Duration::ZERO, PATIENCE).await?;
     }
-    fleet.close().await;
+    fleet.close().await?;
     pool.end().await?;
     Ok(micros)
+}
+
+/// Processor time of the ingress of Stratum V1 for each submitted share, all of which it stores
+/// before it says so; and of another pool's process, if one is to be measured beside it.
+pub(in crate::bench) async fn measure_sv1(setting: &Setting) -> anyhow::Result<Vec<Figure>> {
+    let mut rig = Rig::of(Ingress::V1, setting, &[]).await?;
+    let (runs, time) = (setting.times(2, 5), Duration::from_secs(setting.times(3, 6).into()));
+    let saturated = loaded(&mut rig, SATURATING, Pace::Window(WINDOW), runs, time).await?;
+    let each_second = Pace::Every(Duration::from_secs(1));
+    let connections = setting.times(400, STEADY);
+    let long = Duration::from_secs(setting.times(5, 15).into());
+    let steady = loaded(&mut rig, connections, each_second, runs, long).await?;
+    rig.end().await?;
+    let name = "ingress-sv1: CPU per submit, ";
+    let mut figures = vec![
+        saturated.figure(format!("{name}{SATURATING} connections saturated"), Goal::AtMost(14.0)),
+        saturated.figure_of_the_fleet(),
+        steady
+            .figure(format!("{name}{STEADY} connections × 1 share/s"), Goal::None)
+            .with(format!("{connections} connections")),
+    ];
+    if let Some(other) = &setting.beside {
+        let plan = plan(other.pool.clone(), SATURATING, 1);
+        figures.push(beside::share(other, &plan, Pace::Window(WINDOW), runs, time).await?);
+    }
+    Ok(figures)
 }
 
 #[derive(Default)]
@@ -94,9 +123,9 @@ struct Runs {
 }
 
 impl Runs {
-    fn figure(&self, name: String, goal: f64) -> Figure {
+    fn figure(&self, name: String, goal: Goal) -> Figure {
         let rate = Figure::median("", "", Goal::None, &self.per_second).value;
-        Figure::median(name, "us", Goal::AtMost(goal), &self.micros)
+        Figure::median(name, "us", goal, &self.micros)
             .with(format!("at {rate:.0} shares/s; {} refused", self.refused))
     }
 
@@ -129,6 +158,6 @@ async fn loaded(
         fleet.work(Pace::Idle, Duration::ZERO, PATIENCE).await?;
     }
     taken.refused = fleet.tally().refused();
-    fleet.close().await;
+    fleet.close().await?;
     Ok(taken)
 }
