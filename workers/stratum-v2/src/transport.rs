@@ -183,15 +183,11 @@ where
 }
 
 fn refused(error: &codec_sv2::Error) -> TransportError {
-    match error {
-        codec_sv2::Error::NoiseSv2Error(noise_sv2::Error::InvalidCertificate(certificate)) => {
-            TransportError::Certificate(Certificate {
-                valid_from: certificate.valid_from,
-                not_valid_after: certificate.not_valid_after,
-            })
-        }
-        other => TransportError::Authority(other.to_string()),
+    if let codec_sv2::Error::NoiseSv2Error(noise_sv2::Error::InvalidCertificate(shown)) = error {
+        let (valid_from, not_valid_after) = (shown.valid_from, shown.not_valid_after);
+        return TransportError::Certificate(Certificate { valid_from, not_valid_after });
     }
+    TransportError::Authority(error.to_string())
 }
 
 async fn answer<R: AsyncRead + Unpin>(
