@@ -10,8 +10,8 @@ const BUS_CLIENTS: [&str; 3] = ["worker-runtime", "streams", "loadtest"];
 const ASSEMBLIES: [&str; 3] = ["hyperhash", "system-tests", "loadtest"];
 
 /// Crates below `workers/` that are not workers: everybody may depend on them.
-const SHARED: [&str; 6] =
-    ["worker-runtime", "mining", "bitcoind-rpc", "stratum-v1", "stratum-v2", "ingress"];
+const SHARED: [&str; 7] =
+    ["worker-runtime", "mining", "bitcoind-rpc", "stratum-v1", "stratum-v2", "probe", "ingress"];
 
 /// Every dependency that breaks the graph.
 pub(crate) fn faults(root: &Path) -> io::Result<Vec<String>> {

@@ -12,9 +12,12 @@ use stratum_core::{
     mining_sv2::{OpenExtendedMiningChannelOwned, OpenStandardMiningChannelOwned},
     parsers_sv2::{AnyMessage, AnyMessageOwned, CommonMessagesOwned, MiningOwned},
 };
-use tokio::net::{
-    TcpStream,
-    tcp::{OwnedReadHalf, OwnedWriteHalf},
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{
+        TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
 };
 
 /// The one protocol version of Stratum V2 mining.
@@ -26,9 +29,9 @@ pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// An encrypted connection to a pool.
 #[derive(Debug)]
-pub struct Client {
-    reader: FrameReader<OwnedReadHalf>,
-    writer: FrameWriter<OwnedWriteHalf>,
+pub struct Client<R = OwnedReadHalf, W = OwnedWriteHalf> {
+    reader: FrameReader<R>,
+    writer: FrameWriter<W>,
 }
 
 /// What a client says it is.
@@ -134,6 +137,13 @@ impl Client {
             Ok(Self { reader, writer })
         })
         .await
+    }
+}
+
+impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Client<R, W> {
+    /// A client on a connection whose handshake was played.
+    pub const fn over(reader: FrameReader<R>, writer: FrameWriter<W>) -> Self {
+        Self { reader, writer }
     }
 
     /// Sends `SetupConnection` for mining with `flags` and waits for the answer.

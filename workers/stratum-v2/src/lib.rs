@@ -7,4 +7,7 @@ mod endpoint;
 mod transport;
 
 pub use endpoint::{AuthorityKey, Endpoint, InvalidEndpoint};
-pub use transport::{FrameReader, FrameWriter, MAX_FRAME_BYTES, TransportError, handshake};
+pub use transport::{
+    Certificate, FrameReader, FrameWriter, MAX_FRAME_BYTES, Refused, TransportError, handshake,
+    handshake_at,
+};

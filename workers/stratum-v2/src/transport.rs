@@ -5,9 +5,10 @@ use std::fmt;
 use stratum_core::{
     codec_sv2::{
         self, Decoded, Decrypted, EncodableFrame, Handshake, HandshakeMessage, InitiatorSent,
-        NoiseDecoder, NoiseEncoder, SerializedFrame, TransportDecryptState, TransportEncryptState,
+        NoiseDecoder, NoiseEncoder, SerializedFrame, Transport, TransportDecryptState,
+        TransportEncryptState,
     },
-    noise_sv2::{INITIATOR_EXPECTED_HANDSHAKE_MESSAGE_SIZE, Initiator},
+    noise_sv2::{self, INITIATOR_EXPECTED_HANDSHAKE_MESSAGE_SIZE, Initiator},
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -31,9 +32,48 @@ pub enum TransportError {
     /// Handshake, decryption or framing failed; a new handshake is needed.
     #[error("the encrypted stream is broken: {0}")]
     Codec(String),
-    /// The pool's certificate is not signed by the authority key, or is out of date.
+    /// The pool's certificate was read and is refused.
+    #[error("the pool's certificate is refused: it is out of date, or another key signed it")]
+    Certificate(Certificate),
+    /// The pool did not get as far as a certificate that could be read.
     #[error("the pool does not prove to hold the authority key: {0}")]
     Authority(String),
+}
+
+/// When a pool's certificate holds (SV2 section 4.5.3), in seconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// From then.
+    pub valid_from: u32,
+    /// Until then.
+    pub not_valid_after: u32,
+}
+
+/// What is wrong with a certificate that was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// It holds later: the pool's clock is ahead, or ours is behind.
+    NotYetValid,
+    /// It held earlier: the pool did not renew it, or a clock is wrong.
+    Expired,
+    /// It holds now, so another key than the expected one signed it.
+    OtherKey,
+}
+
+/// How far a client's clock may be off before a certificate is refused, in seconds.
+const CLOCK_LEEWAY: u32 = 10;
+
+impl Certificate {
+    /// Why it was refused at `now`, in seconds since 1970.
+    pub const fn refused_at(self, now: u32) -> Refused {
+        if now < self.valid_from.saturating_sub(CLOCK_LEEWAY) {
+            Refused::NotYetValid
+        } else if now > self.not_valid_after.saturating_add(CLOCK_LEEWAY) {
+            Refused::Expired
+        } else {
+            Refused::OtherKey
+        }
+    }
 }
 
 impl TransportError {
@@ -80,15 +120,48 @@ impl<W> fmt::Debug for FrameWriter<W> {
 }
 
 /// Plays the initiator's part of the Noise handshake and checks the pool's certificate against
-/// its authority key.
+/// its authority key and the host's clock.
 ///
 /// # Errors
 ///
 /// When the stream fails, or the certificate is not signed by `authority` or out of date.
 pub async fn handshake<R, W>(
+    reader: R,
+    writer: W,
+    authority: [u8; 32],
+) -> Result<(FrameReader<R>, FrameWriter<W>), TransportError>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    play(reader, writer, authority, Handshake::step_2).await
+}
+
+/// The same with `now` as the time, in seconds since 1970.
+///
+/// # Errors
+///
+/// Those of [`handshake`].
+pub async fn handshake_at<R, W>(
+    reader: R,
+    writer: W,
+    authority: [u8; 32],
+    now: u32,
+) -> Result<(FrameReader<R>, FrameWriter<W>), TransportError>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    play(reader, writer, authority, |sent, answer| sent.step_2_with_now(answer, now)).await
+}
+
+type ActTwo = [u8; INITIATOR_EXPECTED_HANDSHAKE_MESSAGE_SIZE];
+
+async fn play<R, W>(
     mut reader: R,
     mut writer: W,
     authority: [u8; 32],
+    check: impl FnOnce(Handshake<InitiatorSent>, ActTwo) -> codec_sv2::Result<Transport>,
 ) -> Result<(FrameReader<R>, FrameWriter<W>), TransportError>
 where
     R: AsyncRead + Unpin,
@@ -102,7 +175,7 @@ where
         Handshake::initiator(initiator).step_0().map_err(|error| TransportError::codec(&error))?;
     writer.write_all(encoder.encode_handshake(first).as_ref()).await?;
     let answer = answer(&mut reader, &mut decoder).await?;
-    let transport = sent.step_2(answer).map_err(|error| refused(&error))?;
+    let transport = check(sent, answer).map_err(|error| refused(&error))?;
     let (encrypt, decrypt) = transport.split();
     let buffer = BytesMut::with_capacity(READ_BYTES);
     let reader = FrameReader { reader, buffer, decoder, state: Some(decrypt), taken: 0 };
@@ -110,13 +183,17 @@ where
 }
 
 fn refused(error: &codec_sv2::Error) -> TransportError {
+    if let codec_sv2::Error::NoiseSv2Error(noise_sv2::Error::InvalidCertificate(shown)) = error {
+        let (valid_from, not_valid_after) = (shown.valid_from, shown.not_valid_after);
+        return TransportError::Certificate(Certificate { valid_from, not_valid_after });
+    }
     TransportError::Authority(error.to_string())
 }
 
 async fn answer<R: AsyncRead + Unpin>(
     reader: &mut R,
     decoder: &mut NoiseDecoder,
-) -> Result<[u8; INITIATOR_EXPECTED_HANDSHAKE_MESSAGE_SIZE], TransportError> {
+) -> Result<ActTwo, TransportError> {
     loop {
         reader.read_exact(decoder.writable()).await?;
         let decoded = decoder.next_handshake_frame::<InitiatorSent>();
@@ -127,9 +204,7 @@ async fn answer<R: AsyncRead + Unpin>(
     }
 }
 
-fn act_two(
-    message: &HandshakeMessage,
-) -> Result<[u8; INITIATOR_EXPECTED_HANDSHAKE_MESSAGE_SIZE], TransportError> {
+fn act_two(message: &HandshakeMessage) -> Result<ActTwo, TransportError> {
     message.payload().try_into().map_err(|error| TransportError::codec(&error))
 }
 
@@ -210,5 +285,19 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     /// When the socket fails.
     pub async fn shutdown(&mut self) -> Result<(), TransportError> {
         Ok(self.writer.shutdown().await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_refused_for_the_clock_before_the_key() {
+        let certificate = Certificate { valid_from: 1_000, not_valid_after: 2_000 };
+        assert_eq!(certificate.refused_at(989), Refused::NotYetValid);
+        assert_eq!(certificate.refused_at(990), Refused::OtherKey);
+        assert_eq!(certificate.refused_at(2_010), Refused::OtherKey);
+        assert_eq!(certificate.refused_at(2_011), Refused::Expired);
     }
 }

@@ -6,6 +6,8 @@ mod miner;
 
 mod migrate;
 
+mod ping;
+
 mod place;
 
 mod run;
@@ -29,7 +31,8 @@ use std::{
     after_help = "First steps:
   hyperhash dev up                              the whole network on this machine
   hyperhash tap 'shares.accepted.>' --json      its shares, as they are accepted
-  hyperhash run share-verifier --print-config   what can be set of a worker"
+  hyperhash run share-verifier --print-config   what can be set of a worker
+  hyperhash ping stratum+tcp://pool:3333        what is wrong between a miner and a pool"
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -45,10 +48,12 @@ enum Command {
     Streams(streams::Command),
     Migrate(migrate::Args),
     Tap(tap::Args),
+    Ping(ping::Args),
 }
 
 /// Does what the command line says. The exit code is 0 when it was done, 1 when it failed, 2 when
-/// the command line or a configuration is wrong; `dev status` has 3 for a network that is down.
+/// the command line or a configuration is wrong; `dev status` has 3 for a network that is down, and
+/// `ping` has 1 for a pool at which no miner can work.
 pub async fn main() -> ExitCode {
     match Cli::parse().run().await {
         Ok(code) => code,
@@ -74,6 +79,7 @@ impl Cli {
             Command::Streams(command) => command.run().await,
             Command::Migrate(args) => args.run().await.map(|()| ExitCode::SUCCESS),
             Command::Tap(args) => args.run().await.map(|()| ExitCode::SUCCESS),
+            Command::Ping(args) => args.run().await,
         }
     }
 }
@@ -123,5 +129,6 @@ mod tests {
         insta::assert_snapshot!("help_streams_plan", help(&["streams", "plan"]));
         insta::assert_snapshot!("help_migrate", help(&["migrate"]));
         insta::assert_snapshot!("help_tap", help(&["tap"]));
+        insta::assert_snapshot!("help_ping", help(&["ping"]));
     }
 }
