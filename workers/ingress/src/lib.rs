@@ -43,5 +43,5 @@ pub use figures::Figures;
 pub use server::{Protocol, Visit};
 pub use session::Client;
 pub use shared::{Shared, Standing};
-pub use socket::Lost;
+pub use socket::{Lost, Reading, Socket};
 pub use tenure::run;
