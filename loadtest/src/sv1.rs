@@ -5,9 +5,9 @@ mod work;
 
 use crate::{ShareKey, miner::Record};
 use anyhow::{Context as _, bail, ensure};
+use mining::{Prefix, SV2_ROLLED_LENGTH, prefix};
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
-use subjects::{BootEpoch, Lane};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
     net::{
@@ -28,6 +28,17 @@ pub struct Plan {
     pub user: String,
     /// Where it notes acknowledged shares, for an audit. Only our own pool's have names.
     pub acknowledged: Option<PathBuf>,
+    /// What is in between.
+    pub way: Way,
+}
+
+/// How the miner is connected to the pool, and so what names its shares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// To its port for V1: extranonce1 is the lane, the low byte of the boot epoch, and the channel.
+    Direct,
+    /// Through the translator: the pool's prefix stands before extranonce1, in the coinbase.
+    Translator,
 }
 
 /// What became of its shares.
@@ -72,6 +83,9 @@ struct Miner {
     hashing: Option<JoinHandle<Vec<Found>>>,
     /// Shares that were sent.
     sent: u64,
+    way: Way,
+    /// The header space of shares that were not answered, by their number.
+    spaces: BTreeMap<u64, Prefix>,
     tally: Tally,
 }
 
@@ -95,6 +109,8 @@ impl Miner {
             tried: 0,
             hashing: None,
             sent: 0,
+            way: plan.way,
+            spaces: BTreeMap::new(),
             tally: Tally::default(),
         };
         let subscribe = json!({"id": 1, "method": "mining.subscribe", "params": ["hyperhash/1"]});
@@ -138,8 +154,11 @@ impl Miner {
     }
 
     async fn submit(&mut self, found: Vec<Found>, user: &str) -> anyhow::Result<()> {
-        for Found { job, extranonce2, ntime, nonce, is_block } in found {
+        for Found { job, extranonce2, ntime, nonce, is_block, space } in found {
             let id = FIRST_SHARE + self.sent;
+            if self.record.is_some() {
+                self.spaces.insert(self.sent, self.prefix(&space)?);
+            }
             self.sent += 1;
             self.tally.solved += u64::from(is_block);
             let params = json!([user, job, extranonce2, ntime, format!("{nonce:08x}")]);
@@ -184,17 +203,35 @@ impl Miner {
 
     async fn judged(&mut self, share: u64, line: &Value) -> anyhow::Result<()> {
         ensure!(share < self.sent, "the pool answers for share {share}, which was not sent");
+        let space = self.spaces.remove(&share);
         if at(line, "/result") != &json!(true) {
             let text = at(line, "/error/1").as_str().unwrap_or("no reason").to_owned();
             *self.tally.refused.entry(text).or_default() += 1;
             return Ok(());
         }
         self.tally.accepted += 1;
-        let key = key(&self.extranonce1, share)?;
-        if let Some(record) = &mut self.record {
-            record.note([key]).await?;
+        if let (Some(record), Some(space)) = (&mut self.record, space) {
+            record.note([key(space, share)?]).await?;
         }
         Ok(())
+    }
+
+    /// The header space of a job whose coinbase begins like this.
+    fn prefix(&self, coinbase1: &[u8]) -> anyhow::Result<Prefix> {
+        let own = match self.way {
+            Way::Direct => self.extranonce1.as_slice(),
+            Way::Translator => {
+                // What nobody rolls of the pool's extranonce follows its prefix.
+                let rolled = self.extranonce1.len() + self.extranonce2_size;
+                let rest = usize::from(SV2_ROLLED_LENGTH).saturating_sub(rolled);
+                let before = coinbase1.len().saturating_sub(rest);
+                let whole = coinbase1.get(..before).unwrap_or_default();
+                let start = before.saturating_sub(prefix::SV2_LENGTH.into());
+                whole.get(start..).unwrap_or_default()
+            }
+        };
+        let (prefix, _) = Prefix::parse(own).context("only shares of our own pool have names")?;
+        Ok(prefix)
     }
 }
 
@@ -203,16 +240,15 @@ fn at<'a>(line: &'a Value, path: &str) -> &'a Value {
     line.pointer(path).unwrap_or(&Value::Null)
 }
 
-/// How our own pool names a share: extranonce1 is the lane, the low byte of the boot epoch, and the
-/// channel; shares count from 1.
-pub(crate) fn key(extranonce1: &[u8], share: u64) -> anyhow::Result<ShareKey> {
-    let [l0, l1, epoch, c0, c1, c2] = *extranonce1 else {
-        bail!("extranonce1 has {} bytes, that of our own pool 6", extranonce1.len());
-    };
-    Ok(ShareKey {
-        lane: Lane(u16::from_be_bytes([l0, l1])),
-        boot_epoch: BootEpoch(epoch.into()),
-        channel: u32::from_be_bytes([0, c0, c1, c2]),
-        sequence: u32::try_from(share + 1)?,
-    })
+/// How our own pool names a share: by its header space and its number, counted from 1.
+fn key(space: Prefix, share: u64) -> anyhow::Result<ShareKey> {
+    let Prefix { lane, boot_epoch, channel } = space;
+    Ok(ShareKey { lane, boot_epoch, channel, sequence: u32::try_from(share + 1)? })
+}
+
+/// The same for a miner that our own pool gave this extranonce1.
+pub(crate) fn key_in(extranonce1: &[u8], share: u64) -> anyhow::Result<ShareKey> {
+    let (space, _) =
+        Prefix::parse(extranonce1).context("this is no extranonce1 of our own pool")?;
+    key(space, share)
 }

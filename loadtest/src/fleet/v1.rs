@@ -7,7 +7,7 @@ use super::{
     orders::{LONG, Orders},
     work::{Job, Notify, Share, target},
 };
-use crate::{ShareKey, sv1::key};
+use crate::{ShareKey, sv1::key_in};
 use mining::Target;
 use serde_json::Value;
 use std::{collections::VecDeque, net::SocketAddr, str, time::Duration};
@@ -169,7 +169,7 @@ impl LineMiner {
 
     /// How our own pool names the share.
     fn key(&self, share: u64) -> Option<ShareKey> {
-        key(&self.extranonce1, share).ok()
+        key_in(&self.extranonce1, share).ok()
     }
 
     fn hear(&mut self, line: &[u8], now: Duration) -> Result<Heard, FleetError> {

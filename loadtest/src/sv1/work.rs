@@ -32,6 +32,8 @@ pub(super) struct Found {
     pub(super) ntime: String,
     pub(super) nonce: u32,
     pub(super) is_block: bool,
+    /// The beginning of the job's coinbase.
+    pub(super) space: Vec<u8>,
 }
 
 /// One extranonce2 of a job.
@@ -119,6 +121,7 @@ impl Search {
                     ntime: format!("{:08x}", job.ntime),
                     nonce,
                     is_block: hash <= job.block_target,
+                    space: job.coinbase1.clone(),
                 });
             }
         }

@@ -13,7 +13,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 /// Keeps count of who is in.
 #[derive(Debug)]
-pub(crate) struct Doorman(Mutex<List>);
+pub struct Doorman(Mutex<List>);
 
 #[derive(Debug)]
 struct List {
@@ -23,17 +23,17 @@ struct List {
 
 impl Doorman {
     /// Nobody is in.
-    pub(crate) fn new(bounds: Bounds) -> Arc<Self> {
+    pub fn new(bounds: Bounds) -> Arc<Self> {
         let newcomers = BTreeMap::new();
         Arc::new(Self(Mutex::new(List { admission: Admission::new(bounds), newcomers })))
     }
 
     /// Lets a connection in, perhaps in the place of one that has not begun to mine.
-    pub(crate) fn admit(
-        self: &Arc<Self>,
-        origin: Origin,
-        now: Duration,
-    ) -> Result<Place, TurnedAway> {
+    ///
+    /// # Errors
+    ///
+    /// When a bound is reached.
+    pub fn admit(self: &Arc<Self>, origin: Origin, now: Duration) -> Result<Place, TurnedAway> {
         let mut list = self.lock();
         let Admitted { ticket, evicted } = list.admission.admit(origin, now)?;
         if let Some(evicted) = evicted.and_then(|evicted| list.newcomers.remove(&evicted)) {

@@ -19,7 +19,7 @@ pub mod shared;
 
 pub mod door;
 
-mod doorman;
+pub mod doorman;
 
 mod proxy;
 
@@ -48,5 +48,5 @@ pub use figures::Figures;
 pub use server::{Protocol, Visit};
 pub use session::Client;
 pub use shared::{Shared, Standing};
-pub use socket::Lost;
+pub use socket::{Lost, Reading, Socket};
 pub use tenure::run;

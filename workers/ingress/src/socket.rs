@@ -23,7 +23,7 @@ const KEPT_CAPACITY: usize = 512;
 
 /// Whether a connection may be read now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reading {
+pub enum Reading {
     /// It may.
     Wanted,
     /// Not yet: what it sent before waits for room.
@@ -46,8 +46,9 @@ impl From<io::Error> for Lost {
     }
 }
 
+/// A stream and its two buffers.
 #[derive(Debug)]
-pub(crate) struct Socket<S> {
+pub struct Socket<S> {
     stream: S,
     received: Vec<u8>,
     /// Bytes of `received` that were handled.
@@ -62,7 +63,8 @@ pub(crate) struct Socket<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
-    pub(crate) const fn new(stream: S) -> Self {
+    /// A socket from which nothing has come.
+    pub const fn new(stream: S) -> Self {
         Self {
             stream,
             received: Vec::new(),
@@ -76,7 +78,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
 
     /// Waits until something was read, if that is wanted, or some of what waits was sent. May be
     /// cancelled; then nothing is lost.
-    pub(crate) async fn ready(&mut self, reading: Reading) -> Result<(), Lost> {
+    ///
+    /// # Errors
+    ///
+    /// When the connection is over.
+    pub async fn ready(&mut self, reading: Reading) -> Result<(), Lost> {
         poll_fn(|context| {
             if self.has_unsent()
                 && let Poll::Ready(sent) = self.poll_send(context)
@@ -124,7 +130,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     /// Sends as much as the socket takes now.
-    pub(crate) fn send(&mut self, now: Duration) -> Result<(), Lost> {
+    ///
+    /// # Errors
+    ///
+    /// When the connection is over.
+    pub fn send(&mut self, now: Duration) -> Result<(), Lost> {
         if self.has_unsent() {
             // Who waits for the rest is woken by [`Socket::ready`].
             poll_fn(|context| self.poll_send(context)).now_or_never().transpose()?;
@@ -134,29 +144,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     /// Bytes that came and were not handled yet.
-    pub(crate) fn received(&mut self) -> &mut [u8] {
+    pub fn received(&mut self) -> &mut [u8] {
         self.received.get_mut(self.handled..).unwrap_or_default()
     }
 
     /// So many of them are handled.
-    pub(crate) const fn handled(&mut self, bytes: usize) {
+    pub const fn handled(&mut self, bytes: usize) {
         self.handled += bytes;
     }
 
     /// All that has come whole is handled: forgets it.
-    pub(crate) fn settle(&mut self) {
+    pub fn settle(&mut self) {
         self.received.drain(..self.handled);
         self.handled = 0;
         release(&mut self.received);
     }
 
     /// Where to put what is to be sent, behind what waits.
-    pub(crate) const fn outgoing(&mut self) -> &mut Vec<u8> {
+    pub const fn outgoing(&mut self) -> &mut Vec<u8> {
         &mut self.unsent
     }
 
     /// Bytes that wait to be sent.
-    pub(crate) const fn unsent(&self) -> usize {
+    pub const fn unsent(&self) -> usize {
         self.unsent.len() - self.sent
     }
 
@@ -166,13 +176,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     /// Since when the peer has taken nothing of what waits; `None` when nothing waits.
-    pub(crate) const fn unread_since(&self) -> Option<Duration> {
+    pub const fn unread_since(&self) -> Option<Duration> {
         self.unread_since
     }
 
     /// Lets the peer read to the end: a socket that is closed with unread bytes in it takes back
     /// what was sent last. Waits until the peer has closed too, but not for long.
-    pub(crate) async fn linger(mut self) {
+    pub async fn linger(mut self) {
         let farewell = async {
             let mut ignored = [0; READ_SIZE];
             self.stream.shutdown().await?;

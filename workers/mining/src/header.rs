@@ -3,6 +3,12 @@
 use crate::{ShareFields, TipWork, hash};
 use subjects::{BlockHash, blocks::HEADER_LENGTH};
 
+/// The root of a tree whose first leaf is a coinbase, of whatever pool: serialized without witnesses,
+/// and followed by the `path` that its hash takes.
+pub fn merkle_root_of(coinbase: &[u8], path: &[[u8; 32]]) -> [u8; 32] {
+    hash::merkle_root(hash::sha256d(coinbase), path)
+}
+
 /// A block header, taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {

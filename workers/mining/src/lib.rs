@@ -50,7 +50,7 @@ pub use bitcoin::Network;
 pub use block::{CheckedClaim, ClaimError, Solution, check_claim, solution};
 pub use coinbase::Split;
 pub use hashrate::{Hashrate, InvalidHashrate};
-pub use header::Header;
+pub use header::{Header, merkle_root_of};
 pub use identity::{Identity, IdentityError, Kind, Parsed, Policy};
 pub use job::{Job, ShareFields};
 pub use judge::{Fingerprint, Judged, judge, judge_on_root};

@@ -271,7 +271,8 @@ fn ended(doing: Doing<'_>, error: &ClientError, probe: &Probe) -> Finding {
 fn end(error: &ClientError) -> End {
     match error {
         ClientError::TimedOut(_) => End::Silent,
-        ClientError::Transport(TransportError::Closed) => End::Closed,
+        // It sends its miners away, and the connection ends.
+        ClientError::Reconnect | ClientError::Transport(TransportError::Closed) => End::Closed,
         ClientError::Connect { source: io, .. }
         | ClientError::Transport(TransportError::Io(io)) => End::Failed(io.to_string()),
         ClientError::Transport(

@@ -42,4 +42,4 @@ pub use causes::causes;
 pub use config::WorkerConfig;
 pub use context::Context;
 pub use drive::{DriveError, Source, drive, drive_to};
-pub use process::{Process, Worker, run};
+pub use process::{Process, Setting, Worker, run};

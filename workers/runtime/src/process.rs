@@ -33,6 +33,9 @@ pub trait Worker: Send + 'static {
     fn run(ctx: Context<Self::Config>) -> impl Future<Output = anyhow::Result<()>> + Send;
 }
 
+/// A key, its value, and the option of the command line that says so.
+pub type Setting = (&'static str, String, &'static str);
+
 /// One or several workers in one process, each with its own configuration, connection and
 /// listener.
 #[derive(Debug, Default)]
@@ -49,8 +52,19 @@ impl Process {
 
     /// Adds a worker, configured by a file and the environment.
     #[must_use]
-    pub fn worker<W: Worker>(mut self, config_file: Option<PathBuf>) -> Self {
-        self.workers.push(launch::of::<W>(config_file));
+    pub fn worker<W: Worker>(self, config_file: Option<PathBuf>) -> Self {
+        self.worker_with::<W>(config_file, Vec::new())
+    }
+
+    /// Adds a worker for which the command line has settings of its own. They stay in force when the
+    /// configuration is read again.
+    #[must_use]
+    pub fn worker_with<W: Worker>(
+        mut self,
+        config_file: Option<PathBuf>,
+        settings: Vec<Setting>,
+    ) -> Self {
+        self.workers.push(launch::of::<W>(config_file, settings));
         self
     }
 

@@ -1,5 +1,7 @@
-//! Difficulties: decimal on the wire, powers of two here.
+//! Difficulties: decimal on the wire; powers of two here, and any target of other pools.
 
+use mining::Target;
+use primitive_types::U512;
 use serde::{Deserialize, Deserializer, de::Error as _};
 use std::fmt;
 use subjects::Exponent;
@@ -87,9 +89,111 @@ impl fmt::Display for Decimal {
     }
 }
 
+/// The least decimal number that is not below a target's difficulty, to twelve digits: rounded to
+/// the other side, shares would be refused that a miner was asked for. From a thousand on it is
+/// whole: some firmware reads no fractions.
+pub(super) struct AtLeast(pub(super) Target);
+
+/// Decimals that are computed, of which the first [`DIGITS`] that say something are written.
+const DECIMALS: usize = 40;
+/// Digits of a number with a fraction.
+const DIGITS: usize = 12;
+/// From here on numbers are whole.
+const WHOLE: u64 = 1_000;
+
+impl fmt::Display for AtLeast {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let one = U512::from(0xFFFF_u32) << 208;
+        let target = U512::from_little_endian(&self.0.to_le_bytes()).max(U512::one());
+        let ten = U512::from(10_u8);
+        if target <= one / WHOLE || (one % target).is_zero() {
+            return write!(f, "{}", one.div_ceil(target));
+        }
+        let scaled = (one * ten.pow(DECIMALS.into())).div_ceil(target);
+        let exact = (one * ten.pow(DECIMALS.into()) % target).is_zero();
+        let digits = scaled.to_string().len();
+        let cut = if exact { 0 } else { digits.saturating_sub(DIGITS) };
+        let unit = ten.pow(cut.into());
+        let rounded = scaled.div_ceil(unit) * unit;
+        let scale = ten.pow(DECIMALS.into());
+        let fraction = (rounded % scale).to_string();
+        let fraction = format!("{fraction:0>DECIMALS$}");
+        write!(f, "{}", rounded / scale)?;
+        match fraction.trim_end_matches('0') {
+            "" => Ok(()),
+            fraction => write!(f, ".{fraction}"),
+        }
+    }
+}
+
+trait DivCeil {
+    /// The quotient, rounded up. The divisor is not zero.
+    fn div_ceil(self, divisor: Self) -> Self;
+}
+
+impl DivCeil for U512 {
+    fn div_ceil(self, divisor: Self) -> Self {
+        let (quotient, rest) = self.div_mod(divisor);
+        if rest.is_zero() { quotient } else { quotient + Self::one() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    /// A number of `AtLeast` in units of its last possible decimal.
+    fn scaled(text: &str) -> U512 {
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+        let fraction = format!("{fraction:0<DECIMALS$}");
+        U512::from_dec_str(whole).unwrap() * U512::from(10_u8).pow(DECIMALS.into())
+            + U512::from_dec_str(&fraction).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn no_share_of_a_difficulty_misses_its_target(
+            bytes in any::<[u8; 32]>(), zeros in 0..32_usize,
+        ) {
+            let mut bytes = bytes;
+            bytes[32 - zeros..].fill(0);
+            bytes[0] |= 1;
+            let target = Target::from_le_bytes(bytes);
+            let told = AtLeast(target).to_string();
+            let one = (U512::from(0xFFFF_u32) << 208) * U512::from(10_u8).pow(DECIMALS.into());
+            let exact = one / U512::from_little_endian(&bytes);
+            let told = scaled(&told);
+            prop_assert!(told >= exact, "{told} {exact}");
+            // And hardly any work is wasted.
+            prop_assert!(told - exact <= exact / WHOLE + U512::one(), "{told} {exact}");
+        }
+    }
+
+    #[test]
+    fn a_target_of_ours_has_the_same_difficulty_either_way() {
+        for k in -32..=95 {
+            let text = AtLeast(Target::of(exponent(k))).to_string();
+            assert_eq!(text, Decimal(exponent(k)).to_string(), "2^{k}");
+        }
+    }
+
+    #[test]
+    fn targets_of_other_pools_are_decimal_and_never_too_easy() {
+        let difficulty = |hex: &str| {
+            let mut bytes = [0; 32];
+            hex::decode_to_slice(format!("{hex:0<64}"), &mut bytes).unwrap();
+            bytes.reverse();
+            AtLeast(Target::from_le_bytes(bytes)).to_string()
+        };
+        assert_eq!(difficulty("00000000ffff"), "1");
+        // The whole range below 2^224 is a little easier than difficulty 1.
+        assert_eq!(difficulty("0000000100"), "0.9999847412109375");
+        assert_eq!(difficulty("00000000aaaa"), "1.5");
+        assert_eq!(difficulty("0000000000123456"), "3600");
+        assert_eq!(difficulty("000000009b"), "1.65158770162");
+        assert_eq!(difficulty("ffff"), "0.00000000023283064365386962890625");
+    }
 
     fn exponent(k: i64) -> Exponent {
         Exponent::new(k).unwrap()

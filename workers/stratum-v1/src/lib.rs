@@ -14,6 +14,9 @@ mod firmware;
 
 mod password;
 
+#[cfg(feature = "testing")]
+pub mod testing;
+
 pub use difficulty::{Difficulty, InvalidDifficulty};
 pub use firmware::Firmware;
 pub use password::{Options, options};

@@ -1,6 +1,7 @@
 //! What we send: lines, one behind the other, in the order in which they must arrive.
 
-use crate::difficulty::Decimal;
+use crate::difficulty::{AtLeast, Decimal};
+use mining::Target;
 use std::io::Write as _;
 use subjects::{Exponent, shares::Reason};
 
@@ -141,6 +142,15 @@ impl Lines {
         ));
     }
 
+    /// The request is refused with words that are not ours.
+    pub fn refuse_saying(&mut self, id: &Id, code: u8, text: &str) {
+        self.put(format_args!("{{\"id\":{},\"result\":null,\"error\":[{code},", id.json()));
+        self.text(text);
+        self.put(format_args!(",null],\"reject-reason\":"));
+        self.text(text);
+        self.put(format_args!("}}\n"));
+    }
+
     /// Answers `mining.configure`: every extension that was asked for, by whether it is given.
     pub fn configured<'a>(
         &mut self,
@@ -182,6 +192,15 @@ impl Lines {
     /// `mining.set_difficulty`: of the jobs that follow.
     pub fn difficulty(&mut self, exponent: Exponent) {
         let difficulty = Decimal(exponent);
+        self.put(format_args!(
+            "{{\"id\":null,\"method\":\"mining.set_difficulty\",\"params\":[{difficulty}]}}\n"
+        ));
+    }
+
+    /// The same of a target that need not be a power of two, as other pools give them: no share of
+    /// this difficulty misses it.
+    pub fn difficulty_of(&mut self, target: Target) {
+        let difficulty = AtLeast(target);
         self.put(format_args!(
             "{{\"id\":null,\"method\":\"mining.set_difficulty\",\"params\":[{difficulty}]}}\n"
         ));

@@ -30,9 +30,17 @@ pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// An encrypted connection to a pool.
 #[derive(Debug)]
 pub struct Client<R = OwnedReadHalf, W = OwnedWriteHalf> {
-    reader: FrameReader<R>,
-    writer: FrameWriter<W>,
+    reader: Reader<R>,
+    writer: Writer<W>,
 }
+
+/// What a pool says on a connection.
+#[derive(Debug)]
+pub struct Reader<R = OwnedReadHalf>(FrameReader<R>);
+
+/// What a pool is told on a connection.
+#[derive(Debug)]
+pub struct Writer<W = OwnedWriteHalf>(FrameWriter<W>);
 
 /// What a client says it is.
 #[derive(Clone, Debug)]
@@ -134,7 +142,7 @@ impl Client {
             stream.set_nodelay(true).map_err(TransportError::from)?;
             let (reader, writer) = stream.into_split();
             let (reader, writer) = handshake(reader, writer, endpoint.authority.to_bytes()).await?;
-            Ok(Self { reader, writer })
+            Ok(Self { reader: Reader(reader), writer: Writer(writer) })
         })
         .await
     }
@@ -143,7 +151,7 @@ impl Client {
 impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Client<R, W> {
     /// A client on a connection whose handshake was played.
     pub const fn over(reader: FrameReader<R>, writer: FrameWriter<W>) -> Self {
-        Self { reader, writer }
+        Self { reader: Reader(reader), writer: Writer(writer) }
     }
 
     /// Sends `SetupConnection` for mining with `flags` and waits for the answer.
@@ -256,17 +264,18 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Client<R, W> {
         }
     }
 
+    /// Takes the two directions apart, so that neither waits for the other.
+    pub fn split(self) -> (Reader<R>, Writer<W>) {
+        (self.reader, self.writer)
+    }
+
     /// The next message of any protocol. May be cancelled; then nothing is lost.
     ///
     /// # Errors
     ///
     /// When the connection ends or a frame holds no message.
     pub async fn next(&mut self) -> Result<AnyMessageOwned, ClientError> {
-        let mut frame = self.reader.read_frame().await?;
-        let header = frame.header();
-        AnyMessage::try_from((header, frame.payload()))
-            .map(AnyMessage::into_owned)
-            .map_err(|error| ClientError::Message(format!("{error:?}")))
+        self.reader.next().await
     }
 
     /// The next mining message. May be cancelled; then nothing is lost.
@@ -301,9 +310,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Client<R, W> {
     ///
     /// When the connection fails.
     pub async fn send_any(&mut self, message: AnyMessageOwned) -> Result<(), ClientError> {
-        let frame: MessageFrame<AnyMessageOwned> =
-            message.try_into().map_err(|error| ClientError::Message(format!("{error:?}")))?;
-        Ok(self.writer.write_frame(frame).await?)
+        self.writer.send(message).await
     }
 
     /// Encrypts any bytes as if they were a frame (6 bytes of header first) and sends them.
@@ -312,7 +319,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Client<R, W> {
     ///
     /// When there are fewer than 6 bytes, or the connection fails.
     pub async fn send_frame(&mut self, bytes: Vec<u8>) -> Result<(), ClientError> {
-        Ok(self.writer.write_frame(Bytes(bytes)).await?)
+        Ok(self.writer.0.write_frame(Bytes(bytes)).await?)
     }
 
     /// Sends bytes that were never encrypted.
@@ -321,7 +328,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Client<R, W> {
     ///
     /// When the connection fails.
     pub async fn send_raw(&mut self, bytes: &[u8]) -> Result<(), ClientError> {
-        Ok(self.writer.write_raw(bytes).await?)
+        Ok(self.writer.0.write_raw(bytes).await?)
     }
 
     /// Says goodbye on the level of TCP.
@@ -330,7 +337,41 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Client<R, W> {
     ///
     /// When the connection fails.
     pub async fn close(mut self) -> Result<(), ClientError> {
-        Ok(self.writer.shutdown().await?)
+        Ok(self.writer.0.shutdown().await?)
+    }
+}
+
+impl<R: AsyncRead + Unpin> Reader<R> {
+    /// The next message of any protocol. Messages of extensions are passed over: none was agreed on.
+    /// May be cancelled; then nothing is lost.
+    ///
+    /// # Errors
+    ///
+    /// When the connection ends or a frame holds no message.
+    pub async fn next(&mut self) -> Result<AnyMessageOwned, ClientError> {
+        loop {
+            let mut frame = self.0.read_frame().await?;
+            let header = frame.header();
+            if header.ext_type_without_channel_msg() != 0 {
+                continue;
+            }
+            return AnyMessage::try_from((header, frame.payload()))
+                .map(AnyMessage::into_owned)
+                .map_err(|error| ClientError::Message(format!("{error:?}")));
+        }
+    }
+}
+
+impl<W: AsyncWrite + Unpin> Writer<W> {
+    /// Sends any message.
+    ///
+    /// # Errors
+    ///
+    /// When the connection fails.
+    pub async fn send(&mut self, message: AnyMessageOwned) -> Result<(), ClientError> {
+        let frame: MessageFrame<AnyMessageOwned> =
+            message.try_into().map_err(|error| ClientError::Message(format!("{error:?}")))?;
+        Ok(self.0.write_frame(frame).await?)
     }
 }
 

@@ -63,6 +63,9 @@ async fn story(data: &Path) {
     told("coinbases pay as stated");
     let tally = old_miner::mines_a_block(&network).await;
     told(&format!("a V1 miner mines a block: {tally:?}"));
+    let log = data.join("log/translator.log");
+    let tally = old_miner::mines_a_block_through_a_translator(&network, &program(), &log).await;
+    told(&format!("a V1 miner mines a block through a translator: {tally:?}"));
     reader::sees_what_the_schemas_describe(&network).await;
     reader::may_do_nothing_else(&network).await;
     told("a data team reads, and nothing else");

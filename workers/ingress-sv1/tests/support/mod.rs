@@ -2,7 +2,8 @@
 #![expect(dead_code, unreachable_pub, reason = "every test program uses another part of it")]
 
 pub mod client;
-pub mod miner;
+
+pub use stratum_v1::testing as miner;
 
 use ingress::{
     domain::{Moment, closing::Leaving, rules::Rules, selection::Work},

@@ -52,6 +52,20 @@ impl Environment {
         Self { variables: kept }
     }
 
+    /// The same with what the command line says, which beats the environment: a key, its value, and
+    /// the option that names it.
+    #[must_use]
+    pub fn and<'a>(
+        mut self,
+        options: impl IntoIterator<Item = &'a (&'static str, String, &'static str)>,
+    ) -> Self {
+        for (key, text, option) in options {
+            let keys = key.split('.').map(str::to_owned).collect();
+            self.variables.insert(keys, (text.clone(), (*option).to_owned()));
+        }
+        self
+    }
+
     /// Keys, value and the variable's name.
     pub(super) fn entries(&self) -> impl Iterator<Item = (Vec<String>, String, String)> + '_ {
         self.variables
@@ -96,5 +110,15 @@ mod tests {
         let found: Vec<_> =
             environment.entries().map(|(keys, text, _)| (keys.join("."), text)).collect();
         assert_eq!(found, [("bus.url".to_owned(), "mine".to_owned())]);
+    }
+
+    #[test]
+    fn the_command_line_has_the_last_word() {
+        let variables = [("HYPERHASH_LISTEN".to_owned(), "1.2.3.4:5".to_owned())];
+        let options = [("listen", "0.0.0.0:1".to_owned(), "--listen")];
+        let environment = Environment::of(variables, "translator", &[]).and(&options);
+        let found: Vec<_> = environment.entries().collect();
+        let expected = (vec!["listen".to_owned()], "0.0.0.0:1".to_owned(), "--listen".to_owned());
+        assert_eq!(found, [expected]);
     }
 }

@@ -28,6 +28,9 @@ impl fmt::Display for Origin {
             Self::Default => f.write_str("the defaults"),
             Self::Text => f.write_str("the text"),
             Self::File(path) => write!(f, "the file `{}`", path.display()),
+            Self::Environment(option) if option.starts_with("--") => {
+                write!(f, "the option {option}")
+            }
             Self::Environment(variable) => write!(f, "the variable {variable}"),
         }
     }

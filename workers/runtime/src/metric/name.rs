@@ -105,7 +105,7 @@ names! {
     SessionsTotal = counter("sessions_total", [], "Connections of miners, ever");
     SessionsRefusedTotal = counter("sessions_refused_total", ["reason"], "Connections and channels turned away");
     ChannelsOpen = gauge("channels_open", [], "Open mining channels");
-    RttMs = millis("rtt_ms", [], "Round trip to a miner");
+    RttMs = millis("rtt_ms", [], "Round trip to a miner; of the translator, to its pool");
     FramesInvalidTotal = counter("frames_invalid_total", ["reason"], "Frames that ended their connection");
     SharesValid = tally("shares_valid", [], "Shares judged good and stored");
     SharesRejected = tally("shares_rejected", ["reason"], "Shares turned away");
@@ -118,6 +118,13 @@ names! {
     IngressDroppedTotal = counter("ingress_dropped_total", ["what"], "Statistics and claims that a full queue turned away");
     WorkRefusedTotal = counter("work_refused_total", ["reason"], "Templates and tips that an ingress could not follow");
     TipSilenceSecs = gauge("tip_silence_secs", [], "Seconds since a provider last said what the tip is");
+    // The translator.
+    TranslatorSessions = gauge("translator_sessions", [], "Stratum V1 miners that are connected to the translator");
+    TranslatorSharesLocalTotal = counter("translator_shares_local_total", [], "Shares good enough for a miner's own difficulty and not for the shared channel's");
+    AggChannelOn = gauge("agg_channel_on", [], "1 while all miners of the translator share a channel");
+    VardiffOn = gauge("vardiff_on", [], "1 while the translator has a say in its miners' difficulty");
+    UpstreamUp = gauge("upstream_up", [], "Connections of the translator to its pool that are up");
+    UpstreamConnectionsTotal = counter("upstream_connections_total", ["result"], "Connections of the translator to a pool, by what became of them");
     // Verification and record.
     SharesVerifiedTotal = counter("shares_verified_total", [], "Shares accepted by Core");
     SharesRefusedTotal = counter("shares_refused_total", ["reason"], "Shares refused by Core");

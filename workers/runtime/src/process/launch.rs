@@ -1,6 +1,6 @@
 //! A worker's way from a configuration file to a running task, without its type.
 
-use super::{HTTP_GRACE, Worker};
+use super::{HTTP_GRACE, Setting, Worker};
 use crate::{
     Context,
     clock::SystemClock,
@@ -46,12 +46,14 @@ pub(super) trait Running: Send + Sync {
     fn gone(&self);
 }
 
-pub(super) fn of<W: Worker>(file: Option<PathBuf>) -> Box<dyn Launch> {
-    Box::new(Source::<W> { file, others: Vec::new(), worker: PhantomData })
+pub(super) fn of<W: Worker>(file: Option<PathBuf>, options: Vec<Setting>) -> Box<dyn Launch> {
+    Box::new(Source::<W> { file, options, others: Vec::new(), worker: PhantomData })
 }
 
 struct Source<W> {
     file: Option<PathBuf>,
+    /// What the command line says.
+    options: Vec<Setting>,
     others: Vec<&'static str>,
     worker: PhantomData<fn() -> W>,
 }
@@ -64,7 +66,7 @@ impl<W: Worker> fmt::Debug for Source<W> {
 
 impl<W: Worker> Source<W> {
     fn load(&self, others: &[&str]) -> Result<Loaded<W::Config>, ConfigError> {
-        let environment = Environment::of_process(W::NAME, others);
+        let environment = Environment::of_process(W::NAME, others).and(&self.options);
         config::load(self.file.as_deref(), &environment, W::FLAGS)
     }
 }
@@ -80,7 +82,12 @@ impl<W: Worker> Launch for Source<W> {
 
     fn prepare(&self, others: &[&'static str]) -> anyhow::Result<Box<dyn Prepared>> {
         let loaded = self.load(others).with_context(|| format!("configuration of {}", W::NAME))?;
-        let source = Self { file: self.file.clone(), others: others.to_vec(), worker: PhantomData };
+        let source = Self {
+            file: self.file.clone(),
+            options: self.options.clone(),
+            others: others.to_vec(),
+            worker: PhantomData,
+        };
         Ok(Box::new(Ready { source, loaded }))
     }
 }

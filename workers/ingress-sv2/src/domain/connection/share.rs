@@ -62,17 +62,14 @@ impl Connection {
     fn after_bad_share(&mut self, id: u32, moment: Moment, desk: &mut impl Desk, out: &mut Outbox) {
         let Self { channels, work, jobs, rules, client, .. } = self;
         let alone = channels.len() == 1;
+        let survives = client.as_ref().is_some_and(|client| client.maker.takes_reconnect());
         let Some(channel) = channels.get_mut(&id) else { return };
         match channel.bad_share(rules, moment.elapsed) {
-            None => {}
             Some(Remedy::Resend) => {
                 channel.resend(&mut Telling { work, moment, jobs, frames: &mut out.frames });
             }
-            Some(Remedy::Reconnect) => {
-                if alone && client.as_ref().is_some_and(|client| client.maker.takes_reconnect()) {
-                    out.frames.reconnect();
-                }
-            }
+            Some(Remedy::Reconnect) if alone && survives => out.frames.reconnect(),
+            None | Some(Remedy::Reconnect) => {}
             Some(Remedy::Drop) => {
                 out.frames.close_channel(id, ONLY_REJECTS);
                 self.end_channel(id, ONLY_REJECTS, moment, desk, out);

@@ -1,4 +1,13 @@
-//! A miner that builds headers from nothing but the lines that it was sent, the way firmware does.
+//! A miner that builds headers from nothing but the lines that it was sent, the way firmware does:
+//! for the tests of whoever serves Stratum V1.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    reason = "a test fails by panicking"
+)]
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -6,14 +15,18 @@ use sha2::{Digest, Sha256};
 /// A job as `mining.notify` told it.
 #[derive(Clone, Debug)]
 pub struct Job {
+    /// Its id.
     pub id: String,
     prevhash: Vec<u8>,
     coinbase1: Vec<u8>,
     coinbase2: Vec<u8>,
     branches: Vec<Vec<u8>>,
+    /// The version as it was told.
     pub version: u32,
     nbits: u32,
+    /// Where the time starts.
     pub ntime: u32,
+    /// Whether all jobs before it are over.
     pub clean: bool,
     extranonce1: Vec<u8>,
     /// The difficulty that was told before it.
@@ -23,19 +36,28 @@ pub struct Job {
 /// What a miner knows.
 #[derive(Debug, Default)]
 pub struct Miner {
+    /// Extranonce1.
     pub extranonce1: Vec<u8>,
+    /// Bytes that it rolls.
     pub extranonce2_size: usize,
+    /// The difficulty that was told last; 0 before.
     pub difficulty: f64,
+    /// The version bits that it may roll.
     pub mask: u32,
+    /// All jobs, in their order.
     pub jobs: Vec<Job>,
 }
 
 /// A share that meets its job's target.
 #[derive(Clone, Debug)]
 pub struct Found {
+    /// The job's id.
     pub job: String,
+    /// What was rolled.
     pub extranonce2: String,
+    /// Time in the header.
     pub ntime: String,
+    /// Nonce in the header.
     pub nonce: u32,
     /// The rolled bits.
     pub bits: u32,
@@ -70,6 +92,7 @@ fn double(bytes: &[u8]) -> Vec<u8> {
 }
 
 impl Miner {
+    /// Hears a line.
     pub fn hear(&mut self, line: &str) {
         let line: Value = serde_json::from_str(line).unwrap();
         assert!(line.get("id").is_some(), "some firmware drops lines without an id: {line}");
