@@ -40,8 +40,9 @@ impl Instance {
     pub(super) fn start_together(
         field: &Field<'_>,
         workers: &[(&str, &Path)],
+        options: &[&str],
     ) -> anyhow::Result<Self> {
-        Self::spawn_all(field, workers, &[])
+        Self::spawn_all(field, workers, &[], options)
     }
 
     fn spawn(
@@ -50,13 +51,14 @@ impl Instance {
         config: &Path,
         variables: &[(&str, &str)],
     ) -> anyhow::Result<Self> {
-        Self::spawn_all(field, &[(worker, config)], variables)
+        Self::spawn_all(field, &[(worker, config)], variables, &[])
     }
 
     fn spawn_all(
         field: &Field<'_>,
         workers: &[(&str, &Path)],
         variables: &[(&str, &str)],
+        options: &[&str],
     ) -> anyhow::Result<Self> {
         let (worker, config) = *workers.first().context("a process without a worker")?;
         let name = config.file_stem().and_then(|stem| stem.to_str()).unwrap_or(worker);
@@ -68,6 +70,7 @@ impl Instance {
             let config = config.to_str().context("a folder whose name is no text")?;
             arguments.extend(["--config", config]);
         }
+        arguments.extend(options);
         let mut command = field.network.command(&arguments);
         let child = command
             .env("HYPERHASH_HTTP__LISTEN", "127.0.0.1:0")
@@ -93,6 +96,13 @@ impl Instance {
     /// Kills it.
     pub(super) async fn kill(mut self) -> anyhow::Result<()> {
         self.ended_by(Signal::KILL).await
+    }
+
+    /// Waits for it to end by itself, and well.
+    pub(super) async fn ended(&mut self) -> anyhow::Result<()> {
+        let ended = self.0.wait().await?;
+        ensure!(ended.success(), "the instance ended with {ended}");
+        Ok(())
     }
 
     /// Ends it by a signal; told to end, it must end well.

@@ -1,5 +1,5 @@
 //! Thousands of miners of both protocols for minutes, on two ingresses of which one dies and the
-//! other is restarted.
+//! other hands over to a successor.
 
 use super::{
     Field,
@@ -53,22 +53,17 @@ pub(super) async fn endurance(field: &mut Field<'_>) -> anyhow::Result<()> {
     crew.work(part).await?;
     first.until_open(field).await.context("the killed ingress does not come back")?;
     field.note(crew.said("one ingress was killed"));
-    restart_seamlessly(field, second).await?;
+    let visits = second.hand_over(field).await?;
+    field
+        .note(format!("the other handed over; {visits} visitors came meanwhile, none was refused"));
     crew.work(part).await?;
-    second.until_open(field).await.context("the restarted ingress does not come back")?;
-    field.note(crew.said("the other was restarted"));
+    second.until_open(field).await.context("the successor does not serve")?;
+    field.note(crew.said("the other was handed over"));
     crew.end().await?;
     for post in posts {
         post.end().await?;
     }
     Ok(())
-}
-
-/// THE SEAM: once an ingress hands its connections over to its successor, this is where the
-/// successor starts and takes them, and [`Crew::work`] may ask that no connection breaks. Until
-/// then miners are sent away, and come back.
-async fn restart_seamlessly(field: &Field<'_>, post: &mut Outpost) -> anyhow::Result<()> {
-    post.end_and_start(field).await
 }
 
 impl Crew {

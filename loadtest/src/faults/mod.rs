@@ -377,7 +377,7 @@ pub const ALL: &[Scenario] = &[
     },
     Scenario {
         name: "mixed",
-        what: "10 000 miners of both protocols for ten minutes; one ingress dies, one is restarted",
+        what: "10 000 miners of both protocols for ten minutes; one ingress dies, one hands over to a successor",
         in_short: false,
         needs: Needs::Nothing,
         act: |field| Box::pin(mixed::endurance(field)),

@@ -6,7 +6,7 @@ use crate::{
     fleet::{Fleet, LineAddress, Plan, Pool},
     network::PATIENCE,
 };
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use rustix::process::Signal;
 use std::{
     net::SocketAddr,
@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 use stratum_v2::Endpoint;
-use tokio::time::sleep;
+use tokio::{net::TcpStream, time::sleep};
 use toml::{Table, Value};
 use worker_runtime::clock::Clock as _;
 
@@ -29,6 +29,12 @@ const SHARES_PER_MINUTE: i64 = 120;
 
 /// The easiest target of all: what is tested is not how fast this machine hashes.
 const FLOOR: i64 = -32;
+
+/// How far a successor's lane is from the first.
+const SPARE: i64 = 20;
+
+/// How long a successor may take to be there and to have all miners.
+const HANDOVER: Duration = Duration::from_secs(120);
 
 /// How often to look.
 const EVERY: Duration = Duration::from_millis(100);
@@ -57,6 +63,8 @@ pub(super) struct Outpost {
     /// Whether the ingress knows [`Terms::newer_deadlines`].
     pub(super) knows_newer: bool,
     configs: [PathBuf; 2],
+    /// Where a successor finds it.
+    handover: PathBuf,
     instance: Instance,
 }
 
@@ -73,8 +81,10 @@ impl Outpost {
             configure(field.network.data(), terms, address, terms.newer_deadlines)?;
         }
         let configs = [v2, v1];
-        let instance = start(field, &configs)?;
-        let outpost = Self { address, endpoint, knows_newer, configs, instance };
+        let [lane, _] = terms.lanes;
+        let handover = field.network.data().join(format!("outpost-{lane}.sock"));
+        let instance = start(field, &configs, &handover)?;
+        let outpost = Self { address, endpoint, knows_newer, configs, handover, instance };
         outpost.until_open(field).await?;
         Ok(outpost)
     }
@@ -95,20 +105,32 @@ impl Outpost {
         meter::processor_time(self.instance.pid()?)
     }
 
-    /// Ends it as an operator does, and puts another process in its place.
-    pub(super) async fn end_and_start(&mut self, field: &Field<'_>) -> anyhow::Result<()> {
-        // Two processes cannot have one port, so that the first must be gone.
-        let Self { instance, configs, .. } = self;
-        instance.ended_by(Signal::TERM).await?;
-        *instance = start(field, configs)?;
-        Ok(())
+    /// Puts another process in its place, which takes over its port and its miners, and waits until
+    /// the first has ended by itself. Whoever connects meanwhile must be let in; says how many were.
+    pub(super) async fn hand_over(&mut self, field: &Field<'_>) -> anyhow::Result<u32> {
+        let successor = start(field, &self.configs, &self.handover)?;
+        let mut before = std::mem::replace(&mut self.instance, successor);
+        let mut visits = 0;
+        let visit = async {
+            loop {
+                TcpStream::connect(self.address).await.context("a visitor is refused")?;
+                visits += 1;
+                sleep(EVERY / 5).await; // time itself: visitors come now and then
+            }
+        };
+        tokio::select! {
+            ended = before.ended() => ended?,
+            refused = visit => return refused,
+            () = sleep(HANDOVER) => bail!("the ingress does not end within {HANDOVER:?}"), // time itself
+        }
+        Ok(visits)
     }
 
     /// Kills it, and puts another process in its place.
     pub(super) async fn kill_and_start(&mut self, field: &Field<'_>) -> anyhow::Result<()> {
-        let Self { instance, configs, .. } = self;
+        let Self { instance, configs, handover, .. } = self;
         instance.ended_by(Signal::KILL).await?;
-        *instance = start(field, configs)?;
+        *instance = start(field, configs, handover)?;
         Ok(())
     }
 
@@ -134,9 +156,11 @@ impl Outpost {
     }
 }
 
-fn start(field: &Field<'_>, [v2, v1]: &[PathBuf; 2]) -> anyhow::Result<Instance> {
+fn start(field: &Field<'_>, [v2, v1]: &[PathBuf; 2], handover: &Path) -> anyhow::Result<Instance> {
     let [sv2, sv1] = WORKERS;
-    Instance::start_together(field, &[(sv2, v2.as_path()), (sv1, v1.as_path())])
+    let handover = handover.to_str().context("a folder whose name is no text")?;
+    let workers = [(sv2, v2.as_path()), (sv1, v1.as_path())];
+    Instance::start_together(field, &workers, &["--handover", handover])
 }
 
 /// Whether the ingress has these keys under `deadlines`: what it prints has all that it knows.
@@ -177,7 +201,9 @@ fn configure(
         ];
         let deadlines = [terms.deadlines, newer].concat();
         config.insert("node".into(), "core".into());
-        config.insert("lanes".into(), vec![Value::from(lane)].into());
+        // The other one is for a successor.
+        let lanes = [lane, lane + SPARE].map(Value::from);
+        config.insert("lanes".into(), lanes.to_vec().into());
         config.insert("listen".into(), listen.to_string().into());
         config.insert("bus".into(), bus);
         config.insert("vardiff".into(), table(&vardiff));
