@@ -122,6 +122,8 @@ pub struct Deadlines {
     pub authorize_secs: u64,
     /// Without a line of a miner that has work.
     pub idle_secs: u64,
+    /// Without a line of a miner while the pool is away.
+    pub away_secs: u64,
     /// Without the miner reading a byte of what waits for it.
     pub unread_secs: u64,
     /// Without a word of the pool: then it is taken for gone.
@@ -140,6 +142,7 @@ impl Default for Deadlines {
             greeting_secs: 10,
             authorize_secs: 60,
             idle_secs: 900,
+            away_secs: 86_400,
             unread_secs: 30,
             upstream_silence_secs: 300,
             retry_first_ms: 1_000,
@@ -227,6 +230,7 @@ impl Config {
             greeting_deadline: Duration::from_secs(deadlines.greeting_secs),
             authorize_deadline: Duration::from_secs(deadlines.authorize_secs),
             idle_deadline: Duration::from_secs(deadlines.idle_secs),
+            away_deadline: Duration::from_secs(deadlines.away_secs),
         }
     }
 }

@@ -48,7 +48,9 @@ pub(crate) struct Upstream {
     out: Outbox,
     listeners: BTreeMap<MinerId, mpsc::Sender<Event>>,
     route: Route,
-    /// Where the pool has sent us.
+    /// The pool of the list that was tried last.
+    listed: Option<Endpoint>,
+    /// Where it has sent us.
     sent_to: Option<Endpoint>,
     /// Open channels, as far as the figures know.
     counted: usize,
@@ -93,6 +95,7 @@ impl Upstream {
             out: Outbox::default(),
             listeners: BTreeMap::new(),
             route: Route::default(),
+            listed: None,
             sent_to: None,
             counted: 0,
         }
@@ -170,7 +173,8 @@ impl Upstream {
         let pools = config.endpoints().unwrap_or_default();
         let Attempt { place, pause } =
             self.route.attempt(pools.len(), config.pauses(), rand::random());
-        (pools.into_iter().nth(place), pause)
+        self.listed = pools.into_iter().nth(place);
+        (self.listed.clone(), pause)
     }
 
     async fn serve(&mut self, client: Client, endpoint: &Endpoint) -> End {
@@ -217,7 +221,7 @@ impl Upstream {
                 self.command(command.ok_or(End::Stopped)?);
             }
             Some(ended) = writing.join_next() => return ended.unwrap_or(Err(End::Stuck)),
-            Ok(()) = self.reloads.changed() => self.reloaded(endpoint)?,
+            Ok(()) = self.reloads.changed() => self.reloaded()?,
             () = sleep(pause) => {}
         }
         let now = self.shared.now();
@@ -251,12 +255,11 @@ impl Upstream {
         Ok(())
     }
 
-    fn reloaded(&self, endpoint: &Endpoint) -> Result<(), End> {
+    fn reloaded(&self) -> Result<(), End> {
         let pools = self.shared.ctx.config.load().endpoints().unwrap_or_default();
-        let same = |pool: &Endpoint| {
-            pool.host == endpoint.host && pool.authority.to_bytes() == endpoint.authority.to_bytes()
-        };
-        if pools.iter().any(same) { Ok(()) } else { Err(End::Unlisted) }
+        let listed = self.listed.as_ref().map(ToString::to_string);
+        let is_listed = pools.iter().any(|pool| Some(pool.to_string()) == listed);
+        if is_listed { Ok(()) } else { Err(End::Unlisted) }
     }
 
     fn command(&mut self, command: Command) {

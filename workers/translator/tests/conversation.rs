@@ -174,7 +174,7 @@ fn miners_have_deadlines_and_the_pool_is_not_among_their_faults() {
     let mut waiting = Talk::new(rules());
     waiting.subscribe();
     waiting.say(&Talk::authorize(ADDRESS));
-    assert_eq!(waiting.miner.deadline(), None, "it waits for the pool as long as it likes");
+    assert_eq!(waiting.miner.deadline(), Some(at(86_400)), "it waits for the pool for a day");
     let mut idle = Talk::open(rules(), &Offer::new(2));
     assert_eq!(idle.tick(at(900)), Err(Closing::Idle));
 }

@@ -59,8 +59,10 @@ pub struct Rules {
     pub greeting_deadline: Duration,
     /// From there to a worker.
     pub authorize_deadline: Duration,
-    /// Without any line.
+    /// Without any line, while there is work.
     pub idle_deadline: Duration,
+    /// Without any line, while the pool is away.
+    pub away_deadline: Duration,
 }
 
 impl Rules {

@@ -38,6 +38,7 @@ pub fn rules() -> Rules {
         greeting_deadline: at(10),
         authorize_deadline: at(60),
         idle_deadline: at(900),
+        away_deadline: at(86_400),
     }
 }
 

@@ -21,13 +21,19 @@ impl Miner {
         let is_open = self.seat == Seat::Open;
         let job =
             (is_open && !self.jobs.is_empty()).then(|| self.told_at.saturating_add(KEEP_ALIVE));
-        let idle = self.may_be_idle().then(|| self.heard_at.saturating_add(rules.idle_deadline));
+        let idle = self.patience().map(|patience| self.heard_at.saturating_add(patience));
         [owed, job, idle, self.check_at].into_iter().flatten().min()
     }
 
-    /// Whether silence is the miner's: it has work, and we would read what it sends.
-    fn may_be_idle(&self) -> bool {
-        self.seat == Seat::Open && self.wants_input()
+    /// How long the miner may be silent. One without work has nothing to say, but is not waited for
+    /// without end either: its connection may be long dead.
+    fn patience(&self) -> Option<Duration> {
+        match self.seat {
+            Seat::None => None,
+            Seat::Asked | Seat::Away => Some(self.rules.away_deadline),
+            // A connection that we do not read is not to blame for its silence.
+            Seat::Open => self.wants_input().then_some(self.rules.idle_deadline),
+        }
     }
 
     /// Time has passed.
@@ -45,7 +51,7 @@ impl Miner {
                 return Err(Closing::ChannelDeadline);
             }
         }
-        if self.may_be_idle() && passed(self.heard_at, self.rules.idle_deadline) {
+        if self.patience().is_some_and(|patience| passed(self.heard_at, patience)) {
             return Err(Closing::Idle);
         }
         if self.check_at.is_some_and(|at| at <= now) {
