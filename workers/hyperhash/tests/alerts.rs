@@ -6,7 +6,7 @@ use worker_runtime::metric::{Kind, Name};
 
 /// Figures of translators, by the names of the project's register: they exist where one runs.
 const TRANSLATOR: [&str; 3] = ["translator_sessions", "agg_channel_on", "vardiff_on"];
-/// Words of PromQL that the rules use.
+/// Words of `PromQL` that the rules use.
 const PROMQL: [&str; 11] = [
     "sum",
     "max",
