@@ -14,7 +14,7 @@ HYPERHASH := $(CARGO_TARGET_DIR)/release/hyperhash
 # DETACH=1 returns when the network is ready; PLAIN=1 prints lines instead of the live view.
 UP_FLAGS := $(if $(DETACH),--detach) $(if $(PLAIN),--plain)
 
-.PHONY: help up down status reset build prepare test e2e bench faults lint fmt schemas hooks clean-dev
+.PHONY: help up down status reset build prepare test e2e bench faults fuzz lint fmt schemas hooks clean-dev
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,16 @@ bench: prepare ## what shares, blocks and miners cost, beside their limits, into
 faults: prepare ## break the whole network on purpose, and audit every share after each
 	cargo build --release --package hyperhash --package loadtest
 	$(CARGO_TARGET_DIR)/release/loadtest faults --program $(HYPERHASH) $(if $(SEED),--seed $(SEED)) $(ONLY)
+
+# SECONDS=n for every target, ONLY="a b" these alone; needs a nightly toolchain and `cargo install cargo-fuzz`.
+# What is kept in the tree is replayed by `make test`; what is found anew goes to the cache.
+FUZZ := workers/system-tests/fuzz
+fuzz: ## feed the decoders with bytes of strangers, a minute each (SECONDS=n, ONLY="v1_line")
+	for target in $(or $(ONLY),$$(cargo +nightly fuzz list --fuzz-dir $(FUZZ))); do \
+	  mkdir -p $(CACHE)/fuzz/$$target; \
+	  CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/fuzz cargo +nightly fuzz run --fuzz-dir $(FUZZ) --sanitizer none \
+	    $$target $(CACHE)/fuzz/$$target $(FUZZ)/corpus/$$target -- -max_total_time=$(or $(SECONDS),60); \
+	done
 
 lint: ## formatting, clippy, rules of the tree, stale files, licences, spelling
 	cargo fmt --all --check

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fs, io, path::Path};
 const BUS_CLIENTS: [&str; 3] = ["worker-runtime", "streams", "loadtest"];
 
 /// The crates that put workers together, and may therefore depend on them.
-const ASSEMBLIES: [&str; 3] = ["hyperhash", "system-tests", "loadtest"];
+const ASSEMBLIES: [&str; 4] = ["hyperhash", "system-tests", "loadtest", "fuzz-targets"];
 
 /// Crates below `workers/` that are not workers: everybody may depend on them.
 const SHARED: [&str; 7] =
