@@ -73,3 +73,22 @@ fn the_schema_is_printed_without_a_network() {
     let schema: serde_json::Value = serde_json::from_slice(&said.stdout).unwrap();
     assert_eq!(schema, serde_json::to_value(hyperhash::status::schema()).unwrap());
 }
+
+#[test]
+fn a_ping_ends_with_1_where_no_miner_can_work_and_with_2_for_wrong_usage() {
+    let folder = tempfile::tempdir().unwrap();
+    // Bound and given back: nobody listens there.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let url = format!("stratum+tcp://127.0.0.1:{port}");
+    let said = hyperhash(folder.path(), &["ping", &url, "--json"]);
+    assert_eq!(said.status.code(), Some(1), "{}", text(&said.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&said.stdout).unwrap();
+    assert_eq!((&report["url"], &report["verdict"]), (&url.as_str().into(), &"wrong".into()));
+    assert_eq!(report["steps"][1]["step"], "connect");
+    let said = hyperhash(folder.path(), &["ping", &url]);
+    assert!(text(&said.stdout).contains("nothing listens on this port"), "{}", text(&said.stdout));
+    for usage in [vec!["ping", "pool:3333"], vec!["ping", &url, "--ca", "missing.pem"]] {
+        let said = hyperhash(folder.path(), &usage);
+        assert_eq!(said.status.code(), Some(2), "{}", text(&said.stderr));
+    }
+}
