@@ -70,7 +70,10 @@ async fn shake_hands(
     let now = shared.clock.now().0 / 1_000;
     let mut first_act = [0; FIRST_ACT_LENGTH];
     stream.read_exact(&mut first_act).await.map_err(Lost::from)?;
-    let (second_act, sealer, opener) = authority.accept(first_act, now)?;
+    let (second_act, sealer, opener) = {
+        let _turn = shared.handshake_turn().await;
+        authority.accept(first_act, now)?
+    };
     stream.write_all(&second_act).await.map_err(Lost::from)?;
     let rules = shared.rules.load_full();
     let work = Arc::clone(&shared.work.borrow());

@@ -77,8 +77,9 @@ pub struct Limits {
     pub max_new_connections_per_address_per_sec: NonZeroU32,
     /// Most new connections a second of all addresses together; others wait in the kernel's queue.
     pub max_new_connections_per_sec: NonZeroU32,
-    /// Most messages a second of one connection, on average, each KiB and a tenth of a refused user
-    /// name being one; ten seconds' worth may come at once. Above, it is not read for a while.
+    /// Most messages a second of one connection, on average; ten seconds' worth may come at once.
+    /// Above, it is not read for a while. Each KiB is another one, and ten are a channel that opens
+    /// or closes, a target that is asked for, and a refused user name.
     pub max_messages_per_connection_per_sec: NonZeroU32,
     /// Most open channels of one connection: a proxy's miners.
     pub max_channels_per_connection: usize,

@@ -2,6 +2,7 @@
 //! share or a block up.
 
 use crate::{domain::rejections::Rejections, port::Port};
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -13,12 +14,15 @@ use worker_runtime::{Publication, PublishError, clock::Clock};
 
 /// Session facts that may wait for the bus: those of a reconnect storm of 10 000 miners.
 pub const MAX_WAITING: usize = 16_384;
-/// Session facts that are published at once; the bus acknowledges each.
-const AT_ONCE: usize = 64;
+/// Session facts that are on their way to the bus at once; it acknowledges each.
+const AT_ONCE: usize = 256;
+/// How long facts that wait may take once the lane's shares are stored.
+const LAST_FACTS: Duration = Duration::from_secs(3);
 /// How often counts are told.
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Publishes sessions' facts until no more can come.
+/// Publishes sessions' facts until no more can come, or, once the lane's shares are `published`, for
+/// a last while. Says how many were left untold.
 ///
 /// # Errors
 ///
@@ -26,14 +30,30 @@ const MINUTE: Duration = Duration::from_secs(60);
 pub async fn run_sessions<P: Port>(
     mut facts: mpsc::Receiver<Changed>,
     port: P,
-) -> Result<(), PublishError> {
-    let mut waiting = Vec::with_capacity(AT_ONCE);
-    while facts.recv_many(&mut waiting, AT_ONCE).await > 0 {
-        let publishing = waiting.iter().map(|fact| port.publish(Publication::any(fact)));
-        futures_util::future::try_join_all(publishing).await?;
-        waiting.clear();
+    published: CancellationToken,
+) -> Result<usize, PublishError> {
+    let mut publishing = FuturesUnordered::new();
+    let last = async {
+        published.cancelled().await;
+        tokio::time::sleep(LAST_FACTS).await; // time itself
+    };
+    tokio::pin!(last);
+    let mut more = true;
+    while more || !publishing.is_empty() {
+        tokio::select! {
+            fact = facts.recv(), if more && publishing.len() < AT_ONCE => match fact {
+                Some(fact) => publishing.push(publish(&port, fact)),
+                None => more = false,
+            },
+            Some(published) = publishing.next() => published?,
+            () = &mut last => return Ok(facts.len() + publishing.len()),
+        }
     }
-    Ok(())
+    Ok(0)
+}
+
+async fn publish<P: Port>(port: &P, fact: Changed) -> Result<(), PublishError> {
+    port.publish(Publication::any(&fact)).await
 }
 
 /// Publishes the counts of every minute until `done`, and then those of the last one.

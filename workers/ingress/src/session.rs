@@ -313,18 +313,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin, C: Client> Session<S, C> {
             && !leaving
             && self.used.pause(rate, moment.elapsed).is_none()
         {
-            let refused = self.client.tidings().refused.len();
             let Some(taken) = self.client.read(self.socket.received(), moment, &mut desk)? else {
                 self.socket.settle();
                 break;
             };
             let tidings = self.client.tidings();
             self.shared.claim(tidings);
-            self.used.take(
-                rate,
-                cost(taken, tidings.refused.len().saturating_sub(refused)),
-                moment.elapsed,
-            );
+            self.used.take(rate, cost(taken, std::mem::take(&mut tidings.asked)), moment.elapsed);
             self.socket.handled(taken);
         }
         Ok(())
@@ -358,13 +353,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin, C: Client> Session<S, C> {
 
 /// Bytes of a message that cost as much as a message.
 const BYTES_OF_A_MESSAGE: usize = 1_024;
-/// What a refused user name costs, in messages: looking for one that is not refused is not mining.
-const COST_OF_A_REFUSAL: usize = 10;
 
 /// What a message costs, in messages.
-fn cost(bytes: usize, refusals: usize) -> u32 {
-    let refusals = refusals.saturating_mul(COST_OF_A_REFUSAL);
-    u32::try_from(1 + bytes / BYTES_OF_A_MESSAGE + refusals).unwrap_or(u32::MAX)
+fn cost(bytes: usize, asked: u32) -> u32 {
+    let read = u32::try_from(1 + bytes / BYTES_OF_A_MESSAGE).unwrap_or(u32::MAX);
+    read.saturating_add(asked)
 }
 
 /// Bound of a pause without any deadline.

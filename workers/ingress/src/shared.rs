@@ -17,11 +17,12 @@ use crate::{
 };
 use arc_swap::ArcSwap;
 use std::{
+    num::NonZeroUsize,
     sync::{Arc, Mutex, PoisonError, atomic::AtomicU32},
     time::Duration,
 };
 use subjects::{blocks::Claimed, sessions::Changed};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc, watch};
 use worker_runtime::clock::Clock;
 
 /// Whether miners are served.
@@ -73,6 +74,8 @@ pub struct Shared {
     pub facts: mpsc::Sender<Changed>,
     /// The figures.
     pub figures: Figures,
+    /// Handshakes that may be computed at once.
+    pub handshakes: Semaphore,
     /// Connections so far, as far as it matters who goes when.
     pub connections: AtomicU32,
     /// The clock.
@@ -87,6 +90,12 @@ pub struct Shared {
     pub max_unsent_bytes: usize,
 }
 
+/// How many handshakes may be computed at once on this machine: half of its processors.
+pub fn handshakes_at_once() -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    (processors / 2).max(1)
+}
+
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shared").field("queue", &self.queue).finish_non_exhaustive()
@@ -97,6 +106,16 @@ impl Shared {
     /// This moment.
     pub fn moment(&self) -> Moment {
         Moment { elapsed: self.clock.monotonic(), at: self.clock.now() }
+    }
+
+    /// Waits until a handshake may be computed, for as long as the turn is held. Each takes some
+    /// hundred times what a share takes: many at once would keep every share waiting behind them.
+    pub async fn handshake_turn(&self) -> Option<SemaphorePermit<'_>> {
+        // Nobody closes it.
+        let turn = self.handshakes.acquire().await.ok();
+        // Whoever else can go on does so first.
+        tokio::task::yield_now().await;
+        turn
     }
 
     /// Hands blocks on, before anything else is done.

@@ -15,7 +15,7 @@ use crate::{
     lease,
     publisher::{self, LaneError, Queue},
     server::{Gate, Protocol, Server},
-    shared::{Shared, Standing, Thinning},
+    shared::{Shared, Standing, Thinning, handshakes_at_once},
     templates::Follower,
 };
 use anyhow::Context as _;
@@ -26,7 +26,7 @@ use std::{
     time::Duration,
 };
 use subjects::{BootEpoch, Lane as LaneNumber, NodeId, blocks::Claimed, sessions::Changed};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use worker_runtime::{Bus, Context, PublishError, lease::Lease};
 
@@ -233,6 +233,7 @@ impl<C: Keyed, P: Protocol> Tenure<'_, C, P> {
             claims,
             facts,
             figures,
+            handshakes: Semaphore::new(handshakes_at_once()),
             connections: AtomicU32::new(0),
             clock: Arc::clone(self.ctx.clock()),
             handshake_deadline: Duration::from_secs(keys.deadlines.handshake_secs),
@@ -271,8 +272,19 @@ impl<C: Keyed, P: Protocol> Tenure<'_, C, P> {
             claims.await;
             Ok(())
         });
-        let sessions = facts::run_sessions(told.facts, bus.clone());
-        ctx.spawn("sessions", async move { unless_stopped(sessions.await) });
+        let sessions = facts::run_sessions(told.facts, bus.clone(), ends.published.clone());
+        let figures = shared.figures.clone();
+        ctx.spawn("sessions", async move {
+            match sessions.await {
+                Ok(0) => Ok(()),
+                Ok(left) => {
+                    tracing::warn!(left, "session facts were not told before the end");
+                    (0..left).for_each(|_| figures.dropped("session"));
+                    Ok(())
+                }
+                Err(error) => unless_stopped(Err(error)),
+            }
+        });
         let (rejections, clock) = (Arc::clone(&shared.rejections), Arc::clone(&shared.clock));
         let counts = facts::run_rejections(rejections, clock, bus.clone(), ends.published.clone());
         ctx.spawn("rejections", async move { unless_stopped(counts.await) });

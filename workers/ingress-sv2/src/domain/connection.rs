@@ -248,6 +248,7 @@ impl Connection {
         let ids: Vec<u32> =
             self.channels.values().filter(named).map(|channel| channel.id).collect();
         for id in ids {
+            out.tidings.asked();
             self.end_channel(id, "closed by the miner", moment, desk, out);
         }
     }

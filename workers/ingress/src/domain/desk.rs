@@ -37,4 +37,17 @@ pub struct Tidings {
     pub refused: Vec<&'static str>,
     /// Shares whose acknowledgement is on its way, by when each was read.
     pub acknowledged: Vec<Duration>,
+    /// What the miner's messages asked for beside being read, in messages.
+    pub asked: u32,
+}
+
+/// What a channel that opens or closes costs, a target that a miner asks for, or a name that is
+/// refused, in messages: each is told on over the bus, or is not mining.
+const COST: u32 = 10;
+
+impl Tidings {
+    /// The miner asked for something that costs us more than reading it.
+    pub const fn asked(&mut self) {
+        self.asked = self.asked.saturating_add(COST);
+    }
 }

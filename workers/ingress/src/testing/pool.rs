@@ -22,7 +22,7 @@ use std::{
 };
 use tokio::{
     net::TcpStream,
-    sync::{mpsc, watch},
+    sync::{Semaphore, mpsc, watch},
     task::JoinSet,
     time::timeout,
 };
@@ -136,6 +136,7 @@ impl Pool {
             rejections: Arc::new(Mutex::new(Rejections::new(node, lane, epoch))),
             claims,
             facts,
+            handshakes: Semaphore::new(1),
             connections: AtomicU32::new(0),
             figures: Figures::new(&metrics),
             clock: Arc::new(SystemClock::new()),
@@ -166,7 +167,10 @@ impl Pool {
         tasks.spawn(async move { publisher::run(&queue, &port, &figures, &done).await.unwrap() });
         tasks.spawn(blocks::run(told_claims, bus.clone()));
         let port = bus.clone();
-        tasks.spawn(async move { facts::run_sessions(told_facts, port).await.unwrap() });
+        let published = CancellationToken::new();
+        tasks.spawn(async move {
+            facts::run_sessions(told_facts, port, published).await.unwrap();
+        });
         Self { bus, chain, address, shared, standing, work, metrics, stop, _tasks: tasks }
     }
 

@@ -136,6 +136,7 @@ impl Connection {
             }
             Err((code, fault)) => {
                 out.tidings.refused.push(code);
+                out.tidings.asked();
                 out.lines.refuse(id, fault);
             }
         }

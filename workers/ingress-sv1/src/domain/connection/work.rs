@@ -101,6 +101,7 @@ impl Connection {
         let next = space.renegotiated(easiest, start, moment.elapsed);
         let is_other = next != space.exponent();
         if is_other {
+            out.tidings.asked();
             space.set_exponent(next);
             self.retarget(moment, out);
         }

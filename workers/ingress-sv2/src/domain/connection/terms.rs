@@ -129,6 +129,7 @@ impl Connection {
         }
         self.channels.insert(id, channel);
         self.look_in_on(id, moment.elapsed);
+        out.tidings.asked();
         self.tell(id, Event::Opened, None, moment, out);
     }
 
@@ -144,6 +145,7 @@ impl Connection {
                 }
                 self.look_in_on(id, moment.elapsed);
                 if next.is_some() || stated {
+                    out.tidings.asked();
                     self.tell(id, Event::Renegotiated, None, moment, out);
                 }
             }
@@ -183,4 +185,5 @@ pub(super) fn extended_problem(
 pub(super) fn refuse(request_id: u32, code: &'static str, out: &mut Outbox) {
     out.frames.open_error(request_id, code);
     out.tidings.refused.push(code);
+    out.tidings.asked();
 }
