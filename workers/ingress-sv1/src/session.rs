@@ -14,7 +14,7 @@ use ingress::{
         selection::Work,
     },
     door::Speaks,
-    session,
+    session::{self, Serving},
 };
 use std::{
     net::{IpAddr, SocketAddr},
@@ -73,7 +73,12 @@ impl Protocol for StratumV1 {
         [(plain, format!("stratum+tcp://{address}"))].into_iter().chain(tls).collect()
     }
 
-    async fn serve(self: Arc<Self>, visit: Visit<Port>, stream: TcpStream, shared: Arc<Shared>) {
+    async fn begin(
+        self: Arc<Self>,
+        visit: Visit<Port>,
+        stream: TcpStream,
+        shared: Arc<Shared>,
+    ) -> Option<Serving> {
         let floor = match visit.port {
             Port::Open => Exponent::MIN,
             Port::Rented(floor) => floor,
@@ -83,7 +88,7 @@ impl Protocol for StratumV1 {
         let Visit { peer, speaks, place, .. } = visit;
         let tls = self.tls.as_ref();
         let handshake = Box::pin(shake_hands(stream, (peer, speaks), tls, offer, &shared));
-        session::serve(Arc::clone(&shared), place, handshake).await;
+        session::begin(Arc::clone(&shared), place, handshake).await
     }
 }
 

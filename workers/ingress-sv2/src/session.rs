@@ -18,7 +18,7 @@ use ingress::{
         selection::Work,
     },
     door::Speaks,
-    session,
+    session::{self, Serving},
 };
 use std::{
     net::{IpAddr, SocketAddr},
@@ -52,10 +52,15 @@ impl Protocol for StratumV2 {
         vec![("miners.sv2", format!("stratum2+tcp://{address}/{}", self.authority.public()))]
     }
 
-    async fn serve(self: Arc<Self>, visit: Visit<()>, stream: TcpStream, shared: Arc<Shared>) {
+    async fn begin(
+        self: Arc<Self>,
+        visit: Visit<()>,
+        stream: TcpStream,
+        shared: Arc<Shared>,
+    ) -> Option<Serving> {
         // Boxed: what a handshake needs would otherwise be part of every connection's task.
         let handshake = Box::pin(shake_hands(stream, visit.peer, &self.authority, &shared));
-        session::serve(Arc::clone(&shared), visit.place, handshake).await;
+        session::begin(Arc::clone(&shared), visit.place, handshake).await
     }
 }
 

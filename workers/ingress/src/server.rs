@@ -8,6 +8,7 @@ use crate::{
     door::{Door, Guest, Known, Speaks, listen_to},
     doorman::{Doorman, Place},
     proxy::{Proxies, introduce},
+    session::Serving,
     shared::{Shared, Standing},
 };
 use std::{
@@ -133,13 +134,13 @@ pub trait Protocol: Send + Sync + 'static {
     /// Where miners connect to a bound port: keys of the announcement, and URLs that they are given.
     fn urls(&self, port: Self::Port, address: SocketAddr) -> Vec<(&'static str, String)>;
 
-    /// Serves one connection to its end.
-    fn serve(
+    /// Begins to serve one connection; what is left of it to serve, if its handshake succeeds.
+    fn begin(
         self: Arc<Self>,
         visit: Visit<Self::Port>,
         stream: TcpStream,
         shared: Arc<Shared>,
-    ) -> impl Future<Output = ()> + Send;
+    ) -> impl Future<Output = Option<Serving>> + Send;
 }
 
 /// The listeners and their connections.
@@ -240,7 +241,11 @@ impl<P: Protocol> Server<P> {
         match admit(&shared, &self.doorman, guest.peer) {
             Ok(place) => {
                 self.taken.take(self.pace, 1, now);
-                self.sessions.spawn(receive(protocol, port, door, guest, place, shared));
+                self.sessions.spawn(async move {
+                    // Boxed, and gone when the connection is served.
+                    let begun = Box::pin(receive(protocol, port, door, guest, place, shared)).await;
+                    serve(begun).await;
+                });
             }
             Err(reason) => turn_away(reason, &shared),
         }
@@ -255,16 +260,30 @@ impl<P: Protocol> Server<P> {
         }
         self.taken.take(self.pace, 1, now);
         let doorman = Arc::clone(&self.doorman);
-        self.sessions.spawn(async move {
+        let introduction = async move {
             let introduced = timeout(shared.handshake_deadline, introduce(guest)).await;
-            let Ok(Ok(guest)) = introduced else {
-                return turn_away(TurnedAway::NotIntroduced, &shared);
+            let admitted = match introduced {
+                Ok(Ok(guest)) => admit(&shared, &doorman, guest.peer).map(|place| (guest, place)),
+                Ok(Err(_)) | Err(_) => Err(TurnedAway::NotIntroduced),
             };
-            match admit(&shared, &doorman, guest.peer) {
-                Ok(place) => receive(protocol, port, door, guest, place, shared).await,
-                Err(reason) => turn_away(reason, &shared),
+            match admitted {
+                Ok((guest, place)) => receive(protocol, port, door, guest, place, shared).await,
+                Err(reason) => {
+                    turn_away(reason, &shared);
+                    None
+                }
             }
+        };
+        self.sessions.spawn(async move {
+            let begun = Box::pin(introduction).await;
+            serve(begun).await;
         });
+    }
+}
+
+async fn serve(begun: Option<Serving>) {
+    if let Some(serving) = begun {
+        serving.await;
     }
 }
 
@@ -281,7 +300,7 @@ fn turn_away(reason: TurnedAway, shared: &Shared) {
     shared.figures.turned_away(reason);
 }
 
-/// Serves a connection, or hands it on to who speaks as its miner does.
+/// Begins to serve a connection, or hands it on to who speaks as its miner does.
 async fn receive<P: Protocol>(
     protocol: Arc<P>,
     port: P::Port,
@@ -289,25 +308,30 @@ async fn receive<P: Protocol>(
     guest: Guest,
     mut place: Place,
     shared: Arc<Shared>,
-) {
+) -> Option<Serving> {
     let heard = tokio::select! {
         heard = timeout(shared.handshake_deadline, listen_to(&guest.stream)) => heard,
-        () = place.lost() => return shared.figures.session_silent("evicted"),
+        () = place.lost() => {
+            shared.figures.session_silent("evicted");
+            return None;
+        }
     };
-    let speaks = match heard {
-        Ok(Ok(Some(speaks))) => speaks,
-        Ok(Ok(None)) => return shared.figures.session_silent("left"),
-        Ok(Err(_)) => return shared.figures.session_silent("socket"),
-        Err(_) => return shared.figures.session_silent("handshake-deadline"),
+    let silent = match heard {
+        Ok(Ok(Some(speaks))) => Ok(speaks),
+        Ok(Ok(None)) => Err("left"),
+        Ok(Err(_)) => Err("socket"),
+        Err(_) => Err("handshake-deadline"),
     };
+    let speaks = silent.map_err(|code| shared.figures.session_silent(code)).ok()?;
     if P::SPEAKS.contains(&speaks) {
         let visit = Visit { port, peer: guest.peer.ip(), speaks, place };
         drop(door);
-        return protocol.serve(visit, guest.stream, shared).await;
+        return protocol.begin(visit, guest.stream, shared).await;
     }
     if let Err(reason) = door.hand_on(speaks, guest) {
         turn_away(reason, &shared);
     }
+    None
 }
 
 /// The next connection at any gate. May be cancelled; then nothing is lost.

@@ -15,6 +15,7 @@ use crate::{
 };
 use std::{
     future::Future,
+    pin::Pin,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -93,13 +94,16 @@ pub trait Client: Send {
     fn end(&mut self, closing: Closing<Self::Fault>, moment: Moment, desk: &mut impl Desk);
 }
 
-/// Serves one connection to its end: from the handshake, which makes a stream and a client, to the
-/// last words. The client is boxed, because a task has room for each place that something in it
-/// passes through.
-pub async fn serve<S, C, H>(shared: Arc<Shared>, mut place: Place, handshake: H)
+/// A connection whose handshake is done, to its end. It is a box of its own, because a task has room
+/// for all that was ever in it, and most of that is gone by now.
+pub type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Begins to serve one connection with its handshake, which makes a stream and a client; nothing is
+/// left to serve when that fails.
+pub async fn begin<S, C, H>(shared: Arc<Shared>, mut place: Place, handshake: H) -> Option<Serving>
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send,
-    C: Client,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    C: Client + 'static,
     H: Future<Output = Result<(S, Box<C>), Closing<C::Fault>>> + Send,
 {
     shared.figures.session_began();
@@ -109,11 +113,18 @@ where
     };
     let closing = match shaken {
         Ok(Ok((stream, client))) => {
-            Session::new(Socket::new(stream), client, place, Arc::clone(&shared)).run().await
+            let session = Session::new(Socket::new(stream), client, place, shared);
+            return Some(Box::pin(session.run()));
         }
         Ok(Err(closing)) => closing,
         Err(_) => Closing::HandshakeDeadline,
     };
+    account(closing, &shared);
+    None
+}
+
+/// A connection is over.
+fn account<F: Fault>(closing: Closing<F>, shared: &Shared) {
     tracing::debug!(reason = closing.code(), "a miner's connection ended: {closing}");
     shared.figures.session_ended(closing.code());
     if closing.is_bad_input() {
@@ -177,7 +188,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, C: Client> Session<S, C> {
         }
     }
 
-    async fn run(mut self) -> Closing<C::Fault> {
+    async fn run(mut self) {
         let closing = self.until_closing().await;
         // What was answered last, e.g. why a setup was refused, is sent as far as it goes at once.
         let moment = self.shared.moment();
@@ -188,7 +199,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, C: Client> Session<S, C> {
             // Boxed: its buffer would otherwise be part of every connection's task.
             Box::pin(self.socket.linger()).await;
         }
-        closing
+        account(closing, &self.shared);
     }
 
     async fn until_closing(&mut self) -> Closing<C::Fault> {
