@@ -51,9 +51,9 @@ const TERMS: Terms = Terms {
         ("unread_secs", 4),
     ],
     newer_deadlines: &[
-        ("reject_resend_secs", 2),
-        ("reject_reconnect_secs", 4),
-        ("reject_drop_secs", 6),
+        ("reject_resend_secs", 1),
+        ("reject_reconnect_secs", 2),
+        ("reject_drop_secs", 3),
     ],
 };
 

@@ -1,6 +1,6 @@
 //! The ingress's keys.
 
-use crate::domain::connection::Extranonce2;
+use crate::domain::connection::{Extranonce1, Extranonce2};
 use ingress::{Deadlines, Keyed, Keys, Limits, Vardiff, network_name};
 use ipnet::IpNet;
 use mining::Network;
@@ -61,6 +61,9 @@ pub struct Config {
     /// A port for rented hashrate; without it there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rented: Option<Rented>,
+    /// Bytes of extranonce1: 6, or 4 for firmware that takes no more.
+    #[serde(default = "default_extranonce1_bytes")]
+    pub extranonce1_bytes: u8,
     /// Bytes that miners roll, `extranonce2_size`: 4 to 8.
     #[serde(default = "default_extranonce2_bytes")]
     pub extranonce2_bytes: u8,
@@ -106,6 +109,10 @@ fn default_listen() -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, 34_255))
 }
 
+const fn default_extranonce1_bytes() -> u8 {
+    mining::prefix::SV1_LENGTH
+}
+
 fn default_extranonce2_bytes() -> u8 {
     Extranonce2::default().bytes()
 }
@@ -118,6 +125,9 @@ impl WorkerConfig for Config {
     const RELOADABLE: &'static [&'static str] = &["vardiff"];
 
     fn check(&self) -> Result<(), String> {
+        if Extranonce1::new(self.extranonce1_bytes).is_none() {
+            return Err("`extranonce1_bytes` is 6, or 4 for firmware that takes no more".into());
+        }
         if Extranonce2::new(self.extranonce2_bytes).is_none() {
             return Err(
                 "`extranonce2_bytes` is 4 to 8: no firmware takes less, some no more".into()

@@ -2,7 +2,7 @@
 
 use crate::domain::{
     closing::{Closing, Fault},
-    connection::{Connection, Extranonce2, Offer, Outbox},
+    connection::{Connection, Extranonce1, Extranonce2, Offer, Outbox},
 };
 use ingress::{
     Client, Lost, Protocol, Shared, Visit,
@@ -33,6 +33,8 @@ pub struct StratumV1 {
     pub listen: SocketAddr,
     /// Where rented hashrate comes, and the easiest target there.
     pub rented: Option<(SocketAddr, Exponent)>,
+    /// What miners are told.
+    pub extranonce1: Extranonce1,
     /// What miners roll.
     pub extranonce2: Extranonce2,
     /// Who answers TLS handshakes.
@@ -83,7 +85,7 @@ impl Protocol for StratumV1 {
             Port::Open => Exponent::MIN,
             Port::Rented(floor) => floor,
         };
-        let offer = Offer { extranonce2: self.extranonce2, floor };
+        let offer = Offer { extranonce1: self.extranonce1, extranonce2: self.extranonce2, floor };
         // Boxed: what a handshake needs would otherwise be part of every connection's task.
         let Visit { peer, speaks, place, .. } = visit;
         let tls = self.tls.as_ref();

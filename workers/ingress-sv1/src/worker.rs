@@ -1,6 +1,11 @@
 //! Binds the ingress to the bus and to its sockets.
 
-use crate::{config::Config, domain::connection::Extranonce2, session::StratumV1, tls::acceptor};
+use crate::{
+    config::Config,
+    domain::connection::{Extranonce1, Extranonce2},
+    session::StratumV1,
+    tls::acceptor,
+};
 use worker_runtime::{Context, Worker};
 
 /// The worker.
@@ -18,6 +23,7 @@ impl Worker for IngressSv1 {
         let protocol = StratumV1 {
             listen: config.listen,
             rented,
+            extranonce1: Extranonce1::new(config.extranonce1_bytes).unwrap_or_default(),
             extranonce2: Extranonce2::new(config.extranonce2_bytes).unwrap_or_default(),
             tls,
         };

@@ -77,6 +77,7 @@ impl Stack {
             listen: free(),
             tls: Some(self.certificate()),
             rented: Some(Rented { listen: free(), least_exponent: Exponent::clamped(20) }),
+            extranonce1_bytes: 6,
             extranonce2_bytes: 8,
             trusted_proxies: Vec::new(),
             providers: vec![provider("main")],
@@ -266,6 +267,7 @@ fn a_configuration_that_cannot_be_is_refused_in_words() {
     let parse = |text: &str| worker_runtime::config::parse::<Config>(text);
     assert!(parse(good).is_ok());
     let cases = [
+        ("network", "extranonce1_bytes = 5\nnetwork", "`extranonce1_bytes` is 6, or 4"),
         ("network", "extranonce2_bytes = 9\nnetwork", "`extranonce2_bytes` is 4 to 8"),
         ("[bus]", "[rented]\nlisten = \"127.0.0.1:34255\"\n[bus]", "`rented.listen`"),
         ("[bus]", "[tls]\ncert_file = \"x\"\n[bus]", "key_file"),

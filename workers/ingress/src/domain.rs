@@ -26,6 +26,8 @@ pub mod lane;
 
 pub mod space;
 
+pub mod parking;
+
 pub mod ledger;
 
 pub mod desk;

@@ -8,6 +8,7 @@ use crate::{
         desk::{Desk, Tidings},
         lane::{NotTaken, Taken},
         numbers::{Number, Numbers},
+        parking::{Parked, Parking},
         rejections::Rejections,
         rules::Rules,
         selection::Work,
@@ -18,7 +19,7 @@ use crate::{
 use arc_swap::ArcSwap;
 use std::{
     num::NonZeroUsize,
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicU32},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU32},
     time::Duration,
 };
 use subjects::{blocks::Claimed, sessions::Changed};
@@ -66,6 +67,8 @@ pub struct Shared {
     pub queue: Arc<Queue>,
     /// Channel numbers.
     pub numbers: Mutex<Numbers>,
+    /// What miners left behind whose connections were lost.
+    pub parking: Mutex<Parking>,
     /// What was turned away in this minute.
     pub rejections: Arc<Mutex<Rejections>>,
     /// Blocks to be claimed.
@@ -160,6 +163,22 @@ impl Shared {
         }
     }
 
+    /// Gives up what miners left behind and did not come back for.
+    pub fn sweep_parking(&self) {
+        let gone = self.parking().expired(self.clock.monotonic());
+        self.give_up(gone);
+    }
+
+    fn parking(&self) -> MutexGuard<'_, Parking> {
+        self.parking.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn give_up(&self, gone: Vec<Parked>) {
+        for parked in gone {
+            self.with_numbers(|numbers, tips| numbers.free(parked.space.into_number(), tips));
+        }
+    }
+
     fn with_numbers<T>(&self, with: impl FnOnce(&mut Numbers, u64) -> T) -> T {
         let tips = self.work.borrow().tips;
         with(&mut self.numbers.lock().unwrap_or_else(PoisonError::into_inner), tips)
@@ -187,6 +206,19 @@ impl Desk for SessionDesk<'_> {
 
     fn free(&mut self, number: Number) {
         self.shared.with_numbers(|numbers, tips| numbers.free(number, tips));
+    }
+
+    fn session(&mut self) -> u64 {
+        rand::random()
+    }
+
+    fn park(&mut self, session: u64, parked: Parked, now: Duration) {
+        let gone = self.shared.parking().park(session, parked, now);
+        self.shared.give_up(gone);
+    }
+
+    fn resume(&mut self, session: u64, now: Duration) -> Option<Parked> {
+        self.shared.parking().resume(session, now)
     }
 
     fn offer(&mut self, taken: Taken) -> Result<(), (NotTaken, Taken)> {

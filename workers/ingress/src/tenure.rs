@@ -7,6 +7,7 @@ use crate::{
         closing::Leaving,
         lane::Lane,
         numbers::Numbers,
+        parking::Parking,
         rejections::Rejections,
         selection::{Selection, Work},
     },
@@ -229,6 +230,7 @@ impl<C: Keyed, P: Protocol> Tenure<'_, C, P> {
             standing,
             queue: Arc::new(queue),
             numbers: Mutex::new(Numbers::default()),
+            parking: Mutex::new(Parking::new(keys.limits.max_connections)),
             rejections: Arc::new(Mutex::new(Rejections::new(node, lane, epoch))),
             claims,
             facts,
@@ -373,6 +375,7 @@ async fn watch_readiness<C: Keyed>(
         }
         let Some(shared) = shared.upgrade() else { return Ok(()) };
         let free = !shared.queue.is_backed_up();
+        shared.sweep_parking();
         ctx.ready("shares", free, "too many shares wait for the bus");
         if reloads.has_changed().is_ok() {
             let epoch = shared.rules.load().boot_epoch;

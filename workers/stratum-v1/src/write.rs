@@ -173,11 +173,11 @@ impl Lines {
     }
 
     /// Answers `mining.subscribe`: the session's id, extranonce1 and the size of extranonce2.
-    pub fn subscribed(&mut self, id: &Id, extranonce1: &[u8], extranonce2_size: u8) {
+    pub fn subscribed(&mut self, id: &Id, session: u64, extranonce1: &[u8], extranonce2_size: u8) {
         let own = hex::encode(extranonce1);
         self.put(format_args!(
-            "{{\"id\":{},\"result\":[[[\"mining.set_difficulty\",\"{own}\"],\
-             [\"mining.notify\",\"{own}\"]],\"{own}\",{extranonce2_size}],\"error\":null}}\n",
+            "{{\"id\":{},\"result\":[[[\"mining.set_difficulty\",\"{session:016x}\"],\
+             [\"mining.notify\",\"{session:016x}\"]],\"{own}\",{extranonce2_size}],\"error\":null}}\n",
             id.json()
         ));
     }

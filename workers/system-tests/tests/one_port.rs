@@ -9,7 +9,10 @@ use ingress::{
         work::{ADDRESS, HARD},
     },
 };
-use ingress_sv1::{domain::connection::Extranonce2, session::StratumV1};
+use ingress_sv1::{
+    domain::connection::{Extranonce1, Extranonce2},
+    session::StratumV1,
+};
 use ingress_sv2::{noise::Authority, session::StratumV2};
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -33,8 +36,13 @@ const PUBLIC: &str = "9auqWEzQDVyd2oe1JVGFLMLHZtCo2FFqZwtKA5gd9xbuEu7PH72";
 const MINERS: usize = 40;
 
 async fn sv1(address: SocketAddr) -> Pool {
-    let protocol =
-        StratumV1 { listen: address, rented: None, extranonce2: Extranonce2::default(), tls: None };
+    let protocol = StratumV1 {
+        listen: address,
+        rented: None,
+        extranonce1: Extranonce1::default(),
+        extranonce2: Extranonce2::default(),
+        tls: None,
+    };
     let bounds = Bounds { connections: 4 * MINERS, per_address: 4 * MINERS, ..Bounds::default() };
     Pool::start_at(address, Fake::open(), HARD, bounds, protocol).await
 }

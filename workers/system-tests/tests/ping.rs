@@ -9,7 +9,10 @@ use ingress::{
         work::{ADDRESS, HARD, hash, provider, template, tip},
     },
 };
-use ingress_sv1::{domain::connection::Extranonce2, session::StratumV1};
+use ingress_sv1::{
+    domain::connection::{Extranonce1, Extranonce2},
+    session::StratumV1,
+};
 use ingress_sv2::{noise::Authority, session::StratumV2};
 use probe::{Name, Probe, Report, Trust, Verdict};
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
@@ -34,8 +37,13 @@ fn tip_at(pool: &Pool, lead: i64) {
 
 async fn v1() -> Pool {
     let listen = (Ipv4Addr::LOCALHOST, 0).into();
-    let protocol =
-        StratumV1 { listen, rented: None, extranonce2: Extranonce2::default(), tls: None };
+    let protocol = StratumV1 {
+        listen,
+        rented: None,
+        extranonce1: Extranonce1::default(),
+        extranonce2: Extranonce2::default(),
+        tls: None,
+    };
     Pool::start(Fake::open(), HARD, Bounds::default(), protocol).await
 }
 

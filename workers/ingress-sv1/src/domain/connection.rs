@@ -16,6 +16,7 @@ use ingress::domain::{
     ledger::Ledger,
     miner::Miner,
     numbers::Number,
+    parking::Parked,
     reject_run::RejectRun,
     rules::Rules,
     selection::Work,
@@ -60,9 +61,42 @@ impl Default for Extranonce2 {
     }
 }
 
+/// What miners are told as extranonce1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Extranonce1 {
+    /// The whole prefix of their headers: 6 bytes.
+    #[default]
+    Whole,
+    /// Its last 4 bytes, which all firmware takes; the first ones, the lane, stand before it in each
+    /// job's coinbase.
+    Short,
+}
+
+impl Extranonce1 {
+    /// So many bytes; `None` for other than 4 and 6.
+    pub const fn new(bytes: u8) -> Option<Self> {
+        match bytes {
+            4 => Some(Self::Short),
+            6 => Some(Self::Whole),
+            _ => None,
+        }
+    }
+
+    /// What of a prefix stands in the job, and what the miner is told.
+    fn split(self, prefix: &[u8]) -> (&[u8], &[u8]) {
+        let told = match self {
+            Self::Whole => prefix.len(),
+            Self::Short => 4,
+        };
+        prefix.split_at_checked(prefix.len().saturating_sub(told)).unwrap_or((&[], prefix))
+    }
+}
+
 /// What all connections of a port are offered.
 #[derive(Clone, Copy, Debug)]
 pub struct Offer {
+    /// What they are told.
+    pub extranonce1: Extranonce1,
     /// What they roll.
     pub extranonce2: Extranonce2,
     /// The easiest target, whatever the ingress gives elsewhere.
@@ -71,7 +105,11 @@ pub struct Offer {
 
 impl Default for Offer {
     fn default() -> Self {
-        Self { extranonce2: Extranonce2::default(), floor: Exponent::MIN }
+        Self {
+            extranonce1: Extranonce1::default(),
+            extranonce2: Extranonce2::default(),
+            floor: Exponent::MIN,
+        }
     }
 }
 
@@ -107,6 +145,8 @@ enum Seat {
     None,
     /// A number, told in extranonce1; nobody is authorized yet.
     Reserved(Number),
+    /// What its session left behind; nobody is authorized yet.
+    Resumed(Box<SearchSpace>),
     /// Somebody works.
     Working(Box<SearchSpace>),
 }
@@ -120,6 +160,8 @@ pub struct Connection {
     work: Arc<Work>,
     firmware: Firmware,
     agent: Box<str>,
+    /// The session's id, once it is subscribed.
+    session: u64,
     seat: Seat,
     workers: Vec<Worker>,
     wishes: Wishes,
@@ -160,6 +202,7 @@ impl Connection {
             work,
             firmware: Firmware::default(),
             agent: Box::default(),
+            session: 0,
             seat: Seat::None,
             workers: Vec::new(),
             wishes: Wishes::default(),
@@ -182,7 +225,7 @@ impl Connection {
     pub const fn channels(&self) -> usize {
         match self.seat {
             Seat::Working(_) => 1,
-            Seat::None | Seat::Reserved(_) => 0,
+            Seat::None | Seat::Reserved(_) | Seat::Resumed(_) => 0,
         }
     }
 
@@ -271,7 +314,11 @@ impl Connection {
         match std::mem::replace(&mut self.seat, Seat::None) {
             Seat::None => {}
             Seat::Reserved(number) => desk.free(number),
-            Seat::Working(space) => desk.free(space.into_number()),
+            Seat::Resumed(space) | Seat::Working(space) if closing.is_lost() => {
+                let parked = Parked { space, sequence: self.sequence };
+                desk.park(self.session, parked, moment.elapsed);
+            }
+            Seat::Resumed(space) | Seat::Working(space) => desk.free(space.into_number()),
         }
     }
 

@@ -5,7 +5,10 @@ use ingress::{
     port::fake::Fake,
     testing::pool::{Bounds, PATIENCE, Pool},
 };
-use ingress_sv1::{domain::connection::Extranonce2, session::StratumV1};
+use ingress_sv1::{
+    domain::connection::{Extranonce1, Extranonce2},
+    session::StratumV1,
+};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::{
     ClientConfig, ProtocolVersion, RootCertStore, ServerConfig, SupportedProtocolVersion,
@@ -58,6 +61,7 @@ pub async fn start(bus: Fake, nbits: u32, bounds: Bounds, trust: Option<&Trust>)
     let protocol = StratumV1 {
         listen: (Ipv4Addr::LOCALHOST, 0).into(),
         rented: None,
+        extranonce1: Extranonce1::default(),
         extranonce2: Extranonce2::default(),
         tls: trust.map(|trust| trust.acceptor.clone()),
     };

@@ -36,8 +36,11 @@ impl Conversation {
     }
 
     pub fn rolling(size: Extranonce2, rules: Rules, work: Arc<Work>, moment: Moment) -> Self {
+        Self::offered(Offer { extranonce2: size, ..Offer::default() }, rules, work, moment)
+    }
+
+    pub fn offered(offer: Offer, rules: Rules, work: Arc<Work>, moment: Moment) -> Self {
         let class = NetworkClass::PublicV4;
-        let offer = Offer { extranonce2: size, ..Offer::default() };
         Self {
             connection: Connection::new(Arc::new(rules), offer, class, work, moment),
             desk: Counter::default(),

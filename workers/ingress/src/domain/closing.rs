@@ -91,6 +91,12 @@ impl<F: Fault> Closing<F> {
         }
     }
 
+    /// Whether the connection was lost, without anybody's will as far as can be told: the peer may
+    /// come back.
+    pub fn is_lost(self) -> bool {
+        matches!(self, Self::Left | Self::Socket | Self::SlowReader)
+    }
+
     /// Whether what the peer sent is to blame.
     pub fn is_bad_input(self) -> bool {
         match self {

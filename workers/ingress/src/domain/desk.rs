@@ -4,6 +4,7 @@ use crate::domain::{
     lane::{NotTaken, Taken},
     miner::Miner,
     numbers::Number,
+    parking::Parked,
 };
 use std::{sync::Arc, time::Duration};
 use subjects::{blocks::Claimed, sessions::Changed, shares::Reason};
@@ -15,6 +16,15 @@ pub trait Desk {
 
     /// Takes a channel number back.
     fn free(&mut self, number: Number);
+
+    /// A session's id, which nobody guesses.
+    fn session(&mut self) -> u64;
+
+    /// Keeps what a miner left behind whose connection was lost.
+    fn park(&mut self, session: u64, parked: Parked, now: Duration);
+
+    /// What this session left behind, if it is still kept.
+    fn resume(&mut self, session: u64, now: Duration) -> Option<Parked>;
 
     /// Hands a share to the lane.
     ///

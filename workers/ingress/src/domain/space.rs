@@ -112,6 +112,11 @@ impl SearchSpace {
         std::mem::replace(&mut self.terms.number, number)
     }
 
+    /// It is searched for this worker of the same identity from now on.
+    pub fn set_miner(&mut self, miner: Arc<Miner>) {
+        self.terms.miner = miner;
+    }
+
     /// Its number in this boot epoch.
     pub const fn number(&mut self) -> &mut Number {
         &mut self.terms.number

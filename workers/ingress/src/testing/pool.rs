@@ -4,8 +4,8 @@ use super::work::{Chain, rules};
 use crate::{
     Figures, Protocol, Shared, Standing, blocks,
     domain::{
-        admission, allowance::Rate, lane::Lane, numbers::Numbers, rejections::Rejections,
-        rules::Rules, selection::Work,
+        admission, allowance::Rate, lane::Lane, numbers::Numbers, parking::Parking,
+        rejections::Rejections, rules::Rules, selection::Work,
     },
     facts,
     port::fake::Fake,
@@ -133,6 +133,7 @@ impl Pool {
             standing: told_standing,
             queue: Arc::new(Queue::new(queue, bounds.capacity)),
             numbers: Mutex::new(Numbers::default()),
+            parking: Mutex::new(Parking::new(bounds.connections)),
             rejections: Arc::new(Mutex::new(Rejections::new(node, lane, epoch))),
             claims,
             facts,

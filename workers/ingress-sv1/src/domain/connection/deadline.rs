@@ -14,7 +14,7 @@ impl Connection {
         let rules = &self.rules;
         let (owed, job) = match self.seat {
             Seat::None => (Some(self.waiting_since.saturating_add(rules.setup_deadline)), None),
-            Seat::Reserved(_) => {
+            Seat::Reserved(_) | Seat::Resumed(_) => {
                 (Some(self.waiting_since.saturating_add(rules.channel_deadline)), None)
             }
             Seat::Working(_) => (None, Some(self.told_at.saturating_add(KEEP_ALIVE))),
@@ -37,10 +37,12 @@ impl Connection {
             Seat::None if passed(self.waiting_since, self.rules.setup_deadline) => {
                 return Err(Closing::SetupDeadline);
             }
-            Seat::Reserved(_) if passed(self.waiting_since, self.rules.channel_deadline) => {
+            Seat::Reserved(_) | Seat::Resumed(_)
+                if passed(self.waiting_since, self.rules.channel_deadline) =>
+            {
                 return Err(Closing::ChannelDeadline);
             }
-            Seat::None | Seat::Reserved(_) | Seat::Working(_) => {}
+            Seat::None | Seat::Reserved(_) | Seat::Resumed(_) | Seat::Working(_) => {}
         }
         if self.wants_input() && passed(self.heard_at, self.rules.idle_deadline) {
             return Err(Closing::Idle);

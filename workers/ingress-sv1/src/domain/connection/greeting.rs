@@ -6,6 +6,7 @@ use ingress::domain::{
     desk::Desk,
     miner::Miner,
     numbers::Number,
+    parking::Parked,
     space::{SearchSpace, Terms},
 };
 use mining::prefix;
@@ -17,6 +18,8 @@ use subjects::{
     shares::{Extranonce, JobKind},
 };
 
+/// Hexadecimal digits of a session's id.
+const SESSION_DIGITS: usize = 16;
 /// Longest description of a client that is told on, in bytes.
 const MAX_AGENT: usize = 255;
 /// The channels are all taken.
@@ -96,25 +99,38 @@ impl Connection {
         self.agent = printable(&subscribe.agent).into();
         self.firmware = Firmware::of(&self.agent);
         let size = self.offer.extranonce2.bytes();
-        let number = match &mut self.seat {
-            // It asks again, as minerd does when it did not like the answer: the answer is the same.
-            Seat::Working(space) => {
-                return out.lines.subscribed(id, space.prefix(), size);
-            }
-            Seat::Reserved(_) => None,
-            Seat::None => desk.number(),
-        };
-        if let Some(number) = number {
-            self.seat = Seat::Reserved(number);
-            self.waiting_since = moment.elapsed;
+        if matches!(self.seat, Seat::None) {
+            self.take_seat(subscribe.session.as_deref(), moment, desk);
         }
-        let Seat::Reserved(number) = &self.seat else {
+        // Who asks again, as minerd does when it did not like the answer, gets the same one.
+        let prefix: Option<[u8; prefix::SV1_LENGTH as usize]> = match &self.seat {
+            Seat::None => None,
+            Seat::Reserved(number) => self.prefix(number),
+            Seat::Resumed(space) | Seat::Working(space) => space.prefix().try_into().ok(),
+        };
+        let Some(prefix) = prefix else {
             out.tidings.refused.push("channel-capacity-exhausted");
             return out.lines.refuse(id, FULL);
         };
-        let Some(prefix) = self.prefix(number) else { return out.lines.refuse(id, FULL) };
-        out.lines.subscribed(id, &prefix, size);
+        let (_, own) = self.offer.extranonce1.split(&prefix);
+        out.lines.subscribed(id, self.session, own, size);
         self.begin(moment, out);
+    }
+
+    /// Takes what the session before left behind, or a number.
+    fn take_seat(&mut self, before: Option<&str>, moment: Moment, desk: &mut impl Desk) {
+        let before = before.filter(|id| id.len() == SESSION_DIGITS);
+        let before = before.and_then(|id| u64::from_str_radix(id, 16).ok());
+        let parked = before.and_then(|session| desk.resume(session, moment.elapsed));
+        self.session = desk.session();
+        self.waiting_since = moment.elapsed;
+        self.seat = match parked {
+            Some(Parked { space, sequence }) => {
+                self.sequence = sequence;
+                Seat::Resumed(space)
+            }
+            None => desk.number().map_or(Seat::None, Seat::Reserved),
+        };
     }
 
     pub(super) fn authorize(
@@ -188,21 +204,58 @@ impl Connection {
 
     /// Work begins once it is known whose and where.
     fn begin(&mut self, moment: Moment, out: &mut Outbox) {
-        let (Some(first), true) = (self.workers.first(), matches!(self.seat, Seat::Reserved(_)))
-        else {
+        let Some(miner) = self.workers.first().map(|first| Arc::clone(&first.miner)) else {
             return;
         };
-        let miner = Arc::clone(&first.miner);
-        let Seat::Reserved(number) = std::mem::replace(&mut self.seat, Seat::None) else { return };
-        let Some(terms) = self.terms(number, miner) else { return };
-        let space = SearchSpace::new(terms, &self.work.tip, moment);
-        self.seat = Seat::Working(Box::new(space));
+        let (space, is_known) = match std::mem::replace(&mut self.seat, Seat::None) {
+            Seat::Reserved(number) => (self.fresh_space(number, miner, moment), false),
+            Seat::Resumed(space) if space.miner().identity == miner.identity => {
+                (Some(self.resumed_space(space, miner, moment)), true)
+            }
+            // Another miner's shares are another coinbase's, so the headers are others too.
+            Seat::Resumed(space) => (self.fresh_space(space.into_number(), miner, moment), false),
+            other @ (Seat::None | Seat::Working(_)) => {
+                self.seat = other;
+                return;
+            }
+        };
+        let Some(space) = space else { return };
+        self.seat = Seat::Working(space);
         if self.version_mask != 0 {
             out.lines.version_mask(self.version_mask);
         }
-        self.start(moment, out);
+        if is_known {
+            self.go_on(moment, out);
+        } else {
+            self.start(moment, out);
+        }
         self.ping(moment, out);
         self.tell(Event::Opened, None, moment, out);
+    }
+
+    fn fresh_space(
+        &self,
+        number: Number,
+        miner: Arc<Miner>,
+        moment: Moment,
+    ) -> Option<Box<SearchSpace>> {
+        let terms = self.terms(number, miner)?;
+        Some(Box::new(SearchSpace::new(terms, &self.work.tip, moment)))
+    }
+
+    fn resumed_space(
+        &self,
+        mut space: Box<SearchSpace>,
+        miner: Arc<Miner>,
+        moment: Moment,
+    ) -> Box<SearchSpace> {
+        let (easiest, hardest) = self.bounds();
+        space.set_miner(miner);
+        space.set_version_mask(self.version_mask);
+        space.set_hardest(hardest);
+        let exponent = space.renegotiated(easiest, self.wishes.start, moment.elapsed);
+        space.set_exponent(exponent);
+        space
     }
 
     pub(super) fn terms(&self, number: Number, miner: Arc<Miner>) -> Option<Terms> {

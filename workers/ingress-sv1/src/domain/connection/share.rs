@@ -155,7 +155,7 @@ impl Connection {
 const fn missing(seat: &Seat) -> Refusal {
     match seat {
         Seat::None => Refusal::NOT_SUBSCRIBED,
-        Seat::Reserved(_) | Seat::Working(_) => Refusal::UNAUTHORIZED,
+        Seat::Reserved(_) | Seat::Resumed(_) | Seat::Working(_) => Refusal::UNAUTHORIZED,
     }
 }
 

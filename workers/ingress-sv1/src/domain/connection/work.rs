@@ -27,6 +27,19 @@ impl Connection {
         self.look_again(moment);
     }
 
+    /// The first job of a session that goes on: what was told before is still taken, unless the tip
+    /// is another one.
+    pub(super) fn go_on(&mut self, moment: Moment, out: &mut Outbox) {
+        let Seat::Working(space) = &self.seat else { return };
+        out.lines.difficulty(space.exponent());
+        if space.tip().prevhash() == self.work.tip.prevhash() {
+            self.notify(Clean::Keep, moment, out);
+        } else {
+            self.enter(moment, out);
+        }
+        self.look_again(moment);
+    }
+
     /// The first job on a tip.
     fn enter(&mut self, moment: Moment, out: &mut Outbox) {
         let (easiest, hardest) = self.bounds();
@@ -49,11 +62,15 @@ impl Connection {
     fn notify(&mut self, clean: Clean, moment: Moment, out: &mut Outbox) {
         let Seat::Working(space) = &mut self.seat else { return };
         let job = space.job_on(&self.work.template);
+        let ntime = space.least_ntime(moment.at);
+        space.told_ntime(ntime);
         let (template, payee) = (&job.template, &space.miner().payee);
         let extranonce_length = prefix::SV1_LENGTH + self.offer.extranonce2.bytes();
         let mut coinbase_prefix = Vec::with_capacity(template.coinbase_prefix_length());
         // Extranonces of ours have lengths that templates are made for.
         template.write_coinbase_prefix(&mut coinbase_prefix, job.exponent, extranonce_length);
+        let (before, _) = self.offer.extranonce1.split(space.prefix());
+        coinbase_prefix.extend_from_slice(before);
         let mut coinbase_suffix = Vec::with_capacity(template.coinbase_suffix_length(payee));
         template.write_coinbase_suffix(&mut coinbase_suffix, payee);
         out.lines.notify(&Notify {
@@ -64,7 +81,7 @@ impl Connection {
             merkle_path: template.merkle_path(),
             version: template.version(),
             nbits: space.tip().nbits(),
-            ntime: space.least_ntime(moment.at),
+            ntime,
             clean,
         });
         match clean {
@@ -135,7 +152,8 @@ impl Connection {
     /// Gives the miner other headers to search: it has handed in as many proofs on this tip as are
     /// remembered.
     pub(super) fn renumber(&mut self, space: SearchSpace, moment: Moment, out: &mut Outbox) {
-        out.lines.extranonce(space.prefix(), self.offer.extranonce2.bytes());
+        let (_, own) = self.offer.extranonce1.split(space.prefix());
+        out.lines.extranonce(own, self.offer.extranonce2.bytes());
         self.seat = Seat::Working(Box::new(space));
         self.start(moment, out);
         self.tell(Event::Opened, None, moment, out);

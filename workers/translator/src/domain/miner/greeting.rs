@@ -72,7 +72,8 @@ impl Miner {
         out: &mut Outbox,
     ) {
         self.firmware = Firmware::of(&subscribe.agent);
-        out.lines.subscribed(id, &self.number, self.rules.extranonce2_bytes);
+        let session = u32::from_be_bytes(self.number).into();
+        out.lines.subscribed(id, session, &self.number, self.rules.extranonce2_bytes);
         if !self.subscribed {
             self.subscribed = true;
             self.waiting_since = now;
