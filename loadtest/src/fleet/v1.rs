@@ -137,9 +137,16 @@ impl LineMiner {
         Ok(())
     }
 
-    /// Handles all lines that have come.
+    /// Handles all lines that have come. What was answered counts, whatever comes behind it.
     fn handle(&mut self) -> Result<(), FleetError> {
-        let (now, mut stored) = (self.orders.now(), 0);
+        let mut stored = 0;
+        let handled = self.handle_lines(&mut stored);
+        self.orders.tally.stored(stored);
+        handled
+    }
+
+    fn handle_lines(&mut self, stored: &mut u64) -> Result<(), FleetError> {
+        let now = self.orders.now();
         while let Some(line) = self.link.next()? {
             let heard = match accepted(line) {
                 Some(id) if id >= FIRST_SHARE => Heard::Stored(id - FIRST_SHARE),
@@ -152,10 +159,9 @@ impl LineMiner {
             if let Heard::Stored(share) = heard {
                 let written = self.answered(share)?;
                 self.orders.stored(written, now, self.key(share));
-                stored += 1;
+                *stored += 1;
             }
         }
-        self.orders.tally.stored(stored);
         Ok(())
     }
 
